@@ -1,0 +1,1 @@
+//! Credentials: SMART Backend Services, bearer and basic.

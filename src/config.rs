@@ -1,0 +1,256 @@
+//! What a caller asks for. Plain data as it comes from flags, a config file or a page; the same names in camelCase in JSON.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How to prove who we are.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum AuthConfig {
+    /// An open server.
+    #[default]
+    None,
+    /// A token that was got elsewhere.
+    Bearer {
+        /// The token.
+        token: String,
+    },
+    /// HTTP Basic.
+    Basic {
+        /// User name.
+        user: String,
+        /// Password.
+        password: String,
+    },
+    /// SMART Backend Services: `private_key_jwt` with the host's [`Signer`](crate::platform::Signer).
+    Smart {
+        /// The client's id.
+        client_id: String,
+        /// Token endpoint, where discovery is not wanted.
+        #[serde(default)]
+        token_url: Option<String>,
+        /// Scopes to ask for, verbatim, in place of those worked out from the types.
+        #[serde(default)]
+        scope: Option<String>,
+    },
+}
+
+/// A server and how to deal with it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// FHIR base URL, with or without a trailing slash.
+    pub fhir_url: String,
+    /// Credentials.
+    pub auth: AuthConfig,
+    /// Further headers, sent to the FHIR origin only (DESIGN §6).
+    pub headers: Vec<(String, String)>,
+    /// Origins besides the FHIR server's that may see the token.
+    pub token_origins: Vec<String>,
+    /// Prefixes of URLs from the server to replace: `(from, to)`. For servers that name themselves wrongly behind a proxy.
+    pub rewrite_urls: Vec<(String, String)>,
+    /// Whether credentials may go over plain http to hosts other than loopback.
+    pub allow_insecure: bool,
+    /// Requests in flight at most.
+    pub max_connections: u32,
+    /// Waits between tries; their number is the number of retries.
+    #[serde(with = "durations")]
+    pub retry_delays: Vec<Duration>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            fhir_url: String::new(),
+            auth: AuthConfig::None,
+            headers: Vec::new(),
+            token_origins: Vec::new(),
+            rewrite_urls: Vec::new(),
+            allow_insecure: false,
+            max_connections: 5,
+            retry_delays: [1, 2, 4, 8].map(|minutes| Duration::from_secs(minutes * 60)).to_vec(),
+        }
+    }
+}
+
+/// Level of an export.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Level {
+    /// `[base]/$export`
+    #[default]
+    System,
+    /// `[base]/Patient/$export`
+    Patient,
+    /// `[base]/Group/{id}/$export`
+    Group(String),
+}
+
+/// How to send the kick-off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KickoffMethod {
+    /// GET for STU1 to STU3, POST for STU4 and where `patient` needs it; the other one after 404, 405, 415 or 501.
+    #[default]
+    Auto,
+    /// GET only.
+    Get,
+    /// POST only.
+    Post,
+}
+
+/// Which date `since` looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SinceMode {
+    /// Updated where the server can, else created.
+    #[default]
+    Auto,
+    /// `_since`
+    Updated,
+    /// The date on which the resource was created, by type filters.
+    Created,
+}
+
+/// A bulk export.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
+pub struct BulkConfig {
+    /// The server.
+    pub server: ServerConfig,
+    /// The level.
+    pub level: Level,
+    /// Types as the user gave them: names in any case, comma lists, `all`. Empty: all.
+    pub types: Vec<String>,
+    /// `Type?query`, each; several for one type are alternatives (OR).
+    pub type_filters: Vec<String>,
+    /// Whether the default filters (Observation categories) apply.
+    pub default_filters: bool,
+    /// `_since`, as the user gave it: a date or an instant.
+    pub since: Option<String>,
+    /// Which date `since` looks at.
+    pub since_mode: SinceMode,
+    /// `_until`
+    pub until: Option<String>,
+    /// `_elements`
+    pub elements: Vec<String>,
+    /// `patient`: ids, with or without `Patient/`. Not at system level.
+    pub patients: Vec<String>,
+    /// `includeAssociatedData`
+    pub include_associated_data: Vec<String>,
+    /// `organizeOutputBy`
+    pub organize_output_by: Option<String>,
+    /// `_outputFormat`; left out unless given.
+    pub output_format: Option<String>,
+    /// `allowPartialManifests`
+    pub allow_partial_manifests: bool,
+    /// `Prefer: handling=lenient`
+    pub lenient: bool,
+    /// Further kick-off parameters.
+    pub params: Vec<(String, String)>,
+    /// GET or POST.
+    pub kickoff_method: KickoffMethod,
+    /// Store files as gzip.
+    pub compress: bool,
+    /// Longest wait between two looks at the status, whatever the server asks for.
+    #[serde(with = "duration")]
+    pub max_poll_delay: Duration,
+    /// Give up waiting for the server after this long; the job can be resumed.
+    #[serde(with = "duration")]
+    pub poll_timeout: Duration,
+}
+
+impl Default for BulkConfig {
+    fn default() -> Self {
+        Self {
+            server: ServerConfig::default(),
+            level: Level::System,
+            types: Vec::new(),
+            type_filters: Vec::new(),
+            default_filters: true,
+            since: None,
+            since_mode: SinceMode::Auto,
+            until: None,
+            elements: Vec::new(),
+            patients: Vec::new(),
+            include_associated_data: Vec::new(),
+            organize_output_by: None,
+            output_format: None,
+            allow_partial_manifests: false,
+            lenient: false,
+            params: Vec::new(),
+            kickoff_method: KickoffMethod::Auto,
+            compress: true,
+            max_poll_delay: Duration::from_secs(300),
+            poll_timeout: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
+
+/// Reads `0.2s`, `5m`, `1h`, `30d`, `250ms`; a bare number is seconds.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let wrong = || format!("'{text}' is not a duration; write for example 0.2s, 90s, 5m, 1h or 30d.");
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * scale).map_err(|_| wrong())
+}
+
+mod duration {
+    //! A duration as a text such as `5m`, or as a number of seconds.
+    use super::{Duration, parse_duration};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    pub(super) enum Form {
+        Text(String),
+        Seconds(f64),
+    }
+
+    impl Form {
+        pub(super) fn read(&self) -> Result<Duration, String> {
+            match self {
+                Self::Text(text) => parse_duration(text),
+                Self::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).map_err(|e| e.to_string()),
+            }
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(value.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Form::deserialize(deserializer)?.read().map_err(D::Error::custom)
+    }
+}
+
+mod durations {
+    //! A list of durations.
+    use super::{Duration, duration::Form};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(value: &[Duration], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(value.iter().map(Duration::as_secs_f64))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
+        Vec::<Form>::deserialize(deserializer)?
+            .iter()
+            .map(Form::read)
+            .collect::<Result<_, _>>()
+            .map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,1 @@
+//! The little FHIR that is read: capability, outcomes, instants, resource types.

@@ -1,0 +1,1 @@
+//! The folder: names, `.metadata`, ledger, commit, the bulk export log.

@@ -1,0 +1,1 @@
+//! The HTTP client: retry, backoff, `Retry-After`, politeness, redirects, redaction.

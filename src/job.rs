@@ -1,0 +1,1 @@
+//! Plan, run, resume, finish: the one module that knows all the others.

@@ -1,0 +1,39 @@
+//! smart-fetch: gets FHIR data out of an EHR and leaves it in a folder that downstream tools read.
+//!
+//! The crate is the platform-free core. It reaches the world only through the traits of [`platform`]; hosts implement
+//! them (Node and browsers in `pkg-template/`, tests in `testing`).
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`platform`] | the seams: HTTP, storage, clock, random, signer, observer, transfers |
+//! | [`error`] | the one error type: kind, operation, message, whether a retry could help |
+//! | [`event`] | what a job tells its observer |
+//! | [`config`] | what a caller asks for, validated before the first request |
+//! | [`http`] | client: retry, backoff, `Retry-After`, politeness, redirects, redaction |
+//! | [`auth`] | SMART Backend Services, bearer and basic |
+//! | [`fhir`] | the little FHIR that is read: capability, outcomes, instants, types |
+//! | [`ndjson`] | the file pipeline: decode, check, count, encode |
+//! | [`bulk`] | Bulk Data `$export`: kick-off, status, manifest, download, clean-up |
+//! | [`folder`] | the folder: names, `.metadata`, ledger, commit, the bulk export log |
+//! | [`job`] | plan, run, resume, finish: the one module that knows the others |
+
+pub mod auth;
+pub mod bulk;
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod fhir;
+pub mod folder;
+pub mod http;
+pub mod job;
+pub mod ndjson;
+pub mod platform;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+
+pub use error::{Error, ErrorKind, Result};
+
+/// The version of this crate, as written to `.metadata` and the bulk export log.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,253 @@
+//! Memory storage that can be killed at any call, be full, or be read-only.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::rc::Rc;
+
+use crate::platform::storage::{Entry, Usage};
+use crate::platform::{FileWriter, Storage, StorageError, StorageErrorKind, WriteMode};
+
+#[derive(Clone, Debug)]
+enum Node {
+    File(Rc<RefCell<Vec<u8>>>),
+    Link(String),
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    nodes: RefCell<BTreeMap<String, Node>>,
+    calls: Cell<u64>,
+    kill_at: Cell<Option<u64>>,
+    capacity: Cell<Option<u64>>,
+    read_only: Cell<bool>,
+    locked: Cell<bool>,
+}
+
+/// A folder in memory. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStorage(Rc<Disk>);
+
+impl MemoryStorage {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Kills the job at storage call number `call` (from 1, counted from now on): that call and all later ones never return,
+    /// the call itself has half of its effect where it writes.
+    pub fn kill_at(&self, call: u64) {
+        self.0.calls.set(0);
+        self.0.kill_at.set(Some(call));
+    }
+
+    /// Ends a kill: the folder is as the killed job left it, its lock is free.
+    pub fn revive(&self) {
+        self.0.kill_at.set(None);
+        self.0.locked.set(false);
+    }
+
+    /// Storage calls since the start or the last [`MemoryStorage::kill_at`].
+    pub fn calls(&self) -> u64 {
+        self.0.calls.get()
+    }
+
+    /// Lets writes fail with [`StorageErrorKind::Full`] when the files hold more than `bytes` in all.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.0.capacity.set(bytes);
+    }
+
+    /// Lets every change fail with [`StorageErrorKind::Denied`].
+    pub fn set_read_only(&self, read_only: bool) {
+        self.0.read_only.set(read_only);
+    }
+
+    /// All paths, sorted; links as `path -> target`.
+    pub fn paths(&self) -> Vec<String> {
+        let show = |(path, node): (&String, &Node)| match node {
+            Node::File(_) => path.clone(),
+            Node::Link(target) => format!("{path} -> {target}"),
+        };
+        self.0.nodes.borrow().iter().map(show).collect()
+    }
+
+    /// The bytes of a file, if it is there.
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        match self.0.nodes.borrow().get(path)? {
+            Node::File(data) => Some(data.borrow().clone()),
+            Node::Link(_) => None,
+        }
+    }
+
+    /// The text of a file; gunzipped if the name ends in `.gz`.
+    pub fn text(&self, path: &str) -> Option<String> {
+        let bytes = self.bytes(path)?;
+        if std::path::Path::new(path).extension().is_some_and(|e| e == "gz") {
+            let mut text = String::new();
+            std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(&bytes[..]), &mut text).ok()?;
+            return Some(text);
+        }
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Puts a file there.
+    pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+        self.0.nodes.borrow_mut().insert(path.to_owned(), Node::File(Rc::new(RefCell::new(bytes.into()))));
+    }
+
+    fn used(&self) -> u64 {
+        let size = |node: &Node| {
+            if let Node::File(data) = node { data.borrow().len() as u64 } else { 0 }
+        };
+        self.0.nodes.borrow().values().map(size).sum()
+    }
+
+    /// Counts a call; true if the job is killed in it.
+    fn call(&self) -> bool {
+        let call = self.0.calls.get() + 1;
+        self.0.calls.set(call);
+        self.0.kill_at.get().is_some_and(|at| call >= at)
+    }
+
+    async fn check(&self, path: &str, change: bool) -> Result<(), StorageError> {
+        if self.call() {
+            pending::<()>().await;
+        }
+        if change && self.0.read_only.get() {
+            return Err(StorageError::new(StorageErrorKind::Denied, path, "read-only file system"));
+        }
+        Ok(())
+    }
+}
+
+/// A file of a [`MemoryStorage`] open for writing.
+#[derive(Debug)]
+pub struct MemoryWriter {
+    storage: MemoryStorage,
+    path: String,
+    data: Rc<RefCell<Vec<u8>>>,
+}
+
+impl FileWriter for MemoryWriter {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        if self.storage.call() {
+            // A kill in the middle of a write leaves half of it.
+            if self.storage.0.calls.get() == self.storage.0.kill_at.get().unwrap_or_default() {
+                self.data.borrow_mut().extend_from_slice(&bytes[..bytes.len() / 2]);
+            }
+            pending::<()>().await;
+        }
+        if self.storage.0.capacity.get().is_some_and(|c| self.storage.used() + bytes.len() as u64 > c) {
+            return Err(StorageError::new(StorageErrorKind::Full, &self.path, "no space left on device"));
+        }
+        self.data.borrow_mut().extend_from_slice(bytes);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), StorageError> {
+        self.storage.check(&self.path, false).await
+    }
+
+    async fn close(self) -> Result<(), StorageError> {
+        self.storage.check(&self.path, false).await
+    }
+}
+
+/// The lock of a [`MemoryStorage`].
+#[derive(Debug)]
+pub struct MemoryLock(MemoryStorage);
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.0.0.locked.set(false);
+    }
+}
+
+impl Storage for MemoryStorage {
+    type Writer = MemoryWriter;
+    type Lock = MemoryLock;
+
+    async fn stat(&self, path: &str) -> Result<Option<Entry>, StorageError> {
+        self.check(path, false).await?;
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let nodes = self.0.nodes.borrow();
+        Ok(match nodes.get(path) {
+            Some(Node::File(data)) => Some(Entry { name, is_dir: false, size: data.borrow().len() as u64 }),
+            Some(Node::Link(_)) => Some(Entry { name, is_dir: false, size: 0 }),
+            None if path.is_empty() || nodes.keys().any(|k| k.starts_with(&format!("{path}/"))) => {
+                Some(Entry { name, is_dir: true, size: 0 })
+            }
+            None => None,
+        })
+    }
+
+    async fn list(&self, path: &str) -> Result<Vec<Entry>, StorageError> {
+        self.check(path, false).await?;
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        for (key, node) in self.0.nodes.borrow().iter() {
+            let Some(rest) = key.strip_prefix(&prefix) else {
+                continue;
+            };
+            let (name, is_dir) = rest.split_once('/').map_or((rest, false), |(dir, _)| (dir, true));
+            let size = if let (Node::File(data), false) = (node, is_dir) { data.borrow().len() as u64 } else { 0 };
+            entries.insert(name.to_owned(), Entry { name: name.to_owned(), is_dir, size });
+        }
+        Ok(entries.into_values().collect())
+    }
+
+    async fn read(&self, path: &str, offset: u64, max: usize) -> Result<Vec<u8>, StorageError> {
+        self.check(path, false).await?;
+        let bytes =
+            self.bytes(path).ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, path, "no such file"))?;
+        let start = bytes.len().min(offset as usize);
+        let end = bytes.len().min(start + max);
+        Ok(bytes[start..end].to_vec())
+    }
+
+    async fn open(&self, path: &str, mode: WriteMode) -> Result<MemoryWriter, StorageError> {
+        self.check(path, true).await?;
+        if mode == WriteMode::Create || self.bytes(path).is_none() {
+            self.put(path, Vec::new());
+        }
+        let nodes = self.0.nodes.borrow();
+        let Some(Node::File(data)) = nodes.get(path) else {
+            return Err(StorageError::new(StorageErrorKind::Other, path, "not a file"));
+        };
+        Ok(MemoryWriter { storage: self.clone(), path: path.to_owned(), data: data.clone() })
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        self.check(from, true).await?;
+        let mut nodes = self.0.nodes.borrow_mut();
+        let node =
+            nodes.remove(from).ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, from, "no such file"))?;
+        nodes.insert(to.to_owned(), node);
+        Ok(())
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), StorageError> {
+        self.check(path, true).await?;
+        self.0.nodes.borrow_mut().remove(path);
+        Ok(())
+    }
+
+    async fn link(&self, target: &str, path: &str) -> Result<(), StorageError> {
+        self.check(path, true).await?;
+        self.0.nodes.borrow_mut().insert(path.to_owned(), Node::Link(target.to_owned()));
+        Ok(())
+    }
+
+    async fn usage(&self) -> Result<Usage, StorageError> {
+        self.check("", false).await?;
+        Ok(Usage { available: self.0.capacity.get().map(|c| c.saturating_sub(self.used())) })
+    }
+
+    async fn lock(&self) -> Result<MemoryLock, StorageError> {
+        self.check("", true).await?;
+        if self.0.locked.replace(true) {
+            return Err(StorageError::new(StorageErrorKind::Locked, "", "another job is at work in this folder"));
+        }
+        Ok(MemoryLock(self.clone()))
+    }
+}
