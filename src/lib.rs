@@ -31,7 +31,7 @@ pub mod platform;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(target_arch = "wasm32")]
-mod wasm;
+pub mod wasm;
 
 pub use error::{Error, ErrorKind, Result};
 

@@ -1,0 +1,12 @@
+// `npm run build`: the two WebAssembly files into pkg-template/wasm/, and pkg/, ready for `npm pack`.
+import { Failure, main } from './lib/run.mjs';
+import { checkSizes } from './lib/size.mjs';
+import { ensureBuildTools } from './lib/tools.mjs';
+import { assemblePackage, buildWasm } from './lib/wasm.mjs';
+
+await main(async () => {
+  await buildWasm(await ensureBuildTools());
+  assemblePackage();
+  const over = checkSizes();
+  if (over.length > 0) throw new Failure(over.join('\n'));
+});

@@ -1,0 +1,108 @@
+// The two WebAssembly files (DESIGN: numbers behind the choices): `simd` for every current engine, with zlib-rs, and
+// `base`, without SIMD and with miniz_oxide, which the loader takes where SIMD does not validate.
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Failure, must, root, say, seconds, targetDir } from './run.mjs';
+
+/** What differs between the two files. `cargo` holds the arguments that clippy and the build share. */
+export const flavours = [
+  { name: 'simd', rustflags: '-C target-feature=+simd128', cargo: [] },
+  { name: 'base', rustflags: '', cargo: ['--no-default-features', '--features', 'miniz'] },
+];
+
+/** Where the loader of the package reads the files in a clone. Built, never committed. */
+const out = join(root, 'pkg-template/wasm');
+const stamp = join(out, '.inputs.json');
+
+const INPUTS = ['src', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo/config.toml', 'package-lock.json', 'scripts/lib/wasm.mjs', 'scripts/lib/tools.mjs'];
+
+const sha = (bytes) => createHash('sha256').update(bytes).digest('hex');
+
+function filesUnder(path) {
+  if (!statSync(path).isDirectory()) return [path];
+  return readdirSync(path, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+/** One hash over the contents of everything that the files are built from. */
+function hashInputs() {
+  const hash = createHash('sha256');
+  for (const file of INPUTS.flatMap((input) => filesUnder(join(root, input)))) {
+    hash.update(`${relative(root, file)} ${sha(readFileSync(file))}\n`);
+  }
+  return hash.digest('hex');
+}
+
+const hashOutputs = () =>
+  Object.fromEntries(readdirSync(out).filter((name) => !name.startsWith('.')).sort().map((name) => [name, sha(readFileSync(join(out, name)))]));
+
+/** True when pkg-template/wasm holds just what these sources built, untouched since. */
+function isCurrent(inputs) {
+  if (!existsSync(stamp)) return false;
+  const built = JSON.parse(readFileSync(stamp, 'utf8'));
+  return built.inputs === inputs && JSON.stringify(built.outputs) === JSON.stringify(hashOutputs());
+}
+
+/** Builds one file into a folder of its own and returns that folder. */
+async function buildFlavour({ name, rustflags, cargo }, env) {
+  const folder = join(targetDir, `wasm-${name}`);
+  const result = join(folder, 'out');
+  rmSync(result, { recursive: true, force: true });
+  // A target folder for each, because different flags would otherwise rebuild everything at each turn. RUSTFLAGS goes,
+  // because it would override the flags of the target.
+  const { RUSTFLAGS, ...rest } = env;
+  const flags = { CARGO_TARGET_DIR: folder, CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: rustflags };
+  const args = ['build', root, '--release', '--target', 'web', '--mode', 'no-install', '--no-pack', '--no-gitignore'];
+  await must('wasm-pack', [...args, '--out-dir', result, '--out-name', `smart_fetch_${name}`, '--', '--locked', ...cargo], {
+    env: { ...rest, ...flags },
+  });
+  return result;
+}
+
+/** Starts the release file in Node: a build that ends with 0 is no proof that the module lives. */
+async function smokeTest(folder, name, env) {
+  const file = join(folder, `smart_fetch_${name}_bg.wasm`);
+  const glue = await import(pathToFileURL(join(folder, `smart_fetch_${name}.js`)).href);
+  glue.initSync({ module: readFileSync(file) });
+  const [, expected] = readFileSync(join(root, 'Cargo.toml'), 'utf8').match(/^version = "([^"]+)"/m);
+  const version = glue.version();
+  if (version !== expected) throw new Failure(`${basename(file)} says version ${version}, Cargo.toml says ${expected}.`);
+  const text = await must('wasm-dis', [file], { env, quiet: true });
+  if (name === 'base' && /\bv128\./.test(text)) throw new Failure(`${basename(file)} holds SIMD instructions.`);
+}
+
+/** Builds, tries and places both files, unless nothing they depend on has changed. */
+export async function buildWasm(env) {
+  const inputs = hashInputs();
+  if (isCurrent(inputs)) {
+    say('WebAssembly files are up to date');
+    return;
+  }
+  const built = [];
+  for (const flavour of flavours) {
+    say(`WebAssembly: ${flavour.name}`);
+    const started = Date.now();
+    const folder = await buildFlavour(flavour, env);
+    await smokeTest(folder, flavour.name, env);
+    built.push(folder);
+    process.stdout.write(`${flavour.name} built and started in ${seconds(Date.now() - started)}\n`);
+  }
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  for (const folder of built) cpSync(folder, out, { recursive: true });
+  writeFileSync(stamp, JSON.stringify({ inputs, outputs: hashOutputs() }));
+}
+
+/** Assembles pkg/, ready for `npm pack`: the hand-written package around the built files. */
+export function assemblePackage() {
+  const pkg = join(root, 'pkg');
+  rmSync(pkg, { recursive: true, force: true });
+  cpSync(join(root, 'pkg-template'), pkg, { recursive: true, filter: (path) => !/node_modules$|\.inputs\.json$/.test(path) });
+  for (const name of ['LICENSE', 'README.md', 'CHANGELOG.md']) {
+    if (existsSync(join(root, name))) cpSync(join(root, name), join(pkg, name));
+  }
+}
