@@ -1,0 +1,201 @@
+//! The client: one server, its credentials, and how to talk to it.
+
+use super::{Call, Politeness, Reply, RetryPolicy, redact, redirect, url};
+use crate::auth::{Auth, ScopeRequest};
+use crate::config::{AuthConfig, ServerConfig};
+use crate::platform::Platform;
+use crate::{Error, ErrorKind, Result};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// Talks to one FHIR server, its token endpoint, and whatever they point at.
+pub struct Client<'p, P: Platform> {
+    pub(crate) platform: &'p P,
+    base: String,
+    origin: String,
+    pub(crate) allow_insecure: bool,
+    headers: Vec<(String, String)>,
+    epic_client_id: Option<String>,
+    is_epic: Cell<bool>,
+    origins: Vec<String>,
+    rewrite_urls: Vec<(String, String)>,
+    politeness: Politeness<'p, P>,
+    pub(crate) retry: RetryPolicy,
+    auth: Auth,
+}
+
+impl<'p, P: Platform> Client<'p, P> {
+    /// A client for `server`. `scopes` says what SMART tokens must cover.
+    ///
+    /// Fails with [`ErrorKind::Usage`] on a base URL, origin or header that cannot be used, and with
+    /// [`ErrorKind::Insecure`] where credentials would go over plain http to another machine.
+    pub fn new(platform: &'p P, server: &ServerConfig, scopes: ScopeRequest) -> Result<Self> {
+        let base = server.fhir_url.trim().trim_end_matches('/').to_owned();
+        let parts = url::parse(&base).map_err(|why| {
+            Error::usage(format!("The FHIR URL '{}' {why}.", redact::url(&server.fhir_url)))
+                .with_hint("It should look like https://ehr.example.com/fhir/r4.")
+        })?;
+        if !parts.tail.is_empty() {
+            return Err(Error::usage(format!("The FHIR URL '{}' has a query or a fragment.", redact::url(&base)))
+                .with_hint("Give the base URL alone, such as https://ehr.example.com/fhir/r4."));
+        }
+        let origin = parts.origin();
+        let secret = server.auth != AuthConfig::None || !server.headers.is_empty();
+        if secret && !redirect::is_private(&parts, server.allow_insecure) {
+            let message = format!("Credentials for {base} would go over plain http, where others can read them.");
+            return Err(Error::new(ErrorKind::Insecure, "options", message)
+                .with_hint("Use an https URL; or, on a network that you trust, --allow-insecure."));
+        }
+        let mut origins = vec![origin.clone()];
+        for text in &server.token_origins {
+            let allowed = url::parse(text.trim()).map_err(|why| {
+                Error::usage(format!("The token origin '{}' {why}.", redact::url(text)))
+                    .with_hint("It should look like https://files.example.com.")
+            })?;
+            origins.push(allowed.origin());
+        }
+        check_headers(&server.headers)?;
+        Ok(Self {
+            platform,
+            origin,
+            allow_insecure: server.allow_insecure,
+            headers: server.headers.clone(),
+            epic_client_id: match &server.auth {
+                AuthConfig::Smart { client_id, .. } => Some(client_id.clone()),
+                _ => None,
+            },
+            is_epic: Cell::new(false),
+            origins,
+            rewrite_urls: server.rewrite_urls.clone(),
+            politeness: Politeness::new(platform, server.max_connections),
+            retry: RetryPolicy { delays: server.retry_delays.clone(), max_wait: Duration::from_secs(300) },
+            auth: Auth::new(&server.auth, scopes)?,
+            base,
+        })
+    }
+
+    /// Sets the longest wait that a server may ask for with `Retry-After` (`--max-poll-delay`); 5 minutes unless set.
+    #[must_use]
+    pub fn with_max_wait(mut self, max_wait: Duration) -> Self {
+        self.retry.max_wait = max_wait;
+        self
+    }
+
+    /// The FHIR base URL, without a trailing slash.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// `path` below the base.
+    pub fn url(&self, path: &str) -> String {
+        match path.trim_start_matches('/') {
+            "" => self.base.clone(),
+            path => format!("{}/{path}", self.base),
+        }
+    }
+
+    /// An absolute URL out of what a server wrote at `against`: absolute references byte for byte (F12), relative ones
+    /// resolved; then `--rewrite-url` applies. Only http and https.
+    pub fn resolve(&self, reference: &str, against: &str) -> Result<String> {
+        let target = url::resolve(reference, against).map_err(|why| {
+            Error::new(
+                ErrorKind::Protocol,
+                "url",
+                format!("The server gave an address that {why}: {}.", redact::url(reference)),
+            )
+        })?;
+        for (from, to) in &self.rewrite_urls {
+            if let Some(rest) = target.strip_prefix(from.as_str()) {
+                let rewritten = format!("{to}{rest}");
+                url::parse(&rewritten).map_err(|why| {
+                    Error::usage(format!("--rewrite-url makes an address that {why}: {}.", redact::url(&rewritten)))
+                })?;
+                return Ok(rewritten);
+            }
+        }
+        Ok(target)
+    }
+
+    /// Makes a call: politeness, credentials, redirects, retries, one fresh token after a 401, a bounded body. Any final
+    /// status is a [`Reply`].
+    pub async fn send(&self, call: Call) -> Result<Reply> {
+        let _ = (&self.auth, call);
+        Err(Error::new(ErrorKind::Unsupported, "http", "not yet"))
+    }
+
+    /// The current `Authorization` header, refreshed when it is about to expire; empty for an open server. For
+    /// [`TransferTask::credentials`](crate::platform::transfer::TransferTask::credentials).
+    pub async fn credentials(&self) -> Result<Vec<(String, String)>> {
+        Ok(Vec::new())
+    }
+
+    /// A 401 was the answer to `used`: the cached token is dropped if it is still that one. Returns whether fresh
+    /// credentials can be had, so that one more try makes sense.
+    pub fn credentials_refused(&self, used: &[(String, String)]) -> bool {
+        let _ = used;
+        false
+    }
+
+    /// Origins that may see the credentials: the FHIR server's and `--token-origin`.
+    pub fn credential_origins(&self) -> Vec<String> {
+        self.origins.clone()
+    }
+
+    /// Headers for the FHIR origin only: `--header`, and `Epic-Client-ID` once [`Client::identify_to_epic`] was called.
+    pub fn fhir_headers(&self) -> Vec<(String, String)> {
+        let mut headers = self.headers.clone();
+        if let Some(id) = self.epic_client_id.as_ref().filter(|_| self.is_epic.get()) {
+            headers.push(("Epic-Client-ID".to_owned(), id.clone()));
+        }
+        headers
+    }
+
+    /// The server is Epic's: it wants the client id with each request.
+    pub fn identify_to_epic(&self) {
+        self.is_epic.set(true);
+    }
+
+    /// Whether `url` is on the FHIR server's origin.
+    pub fn is_fhir_origin(&self, url: &str) -> bool {
+        url::origin(url).is_some_and(|origin| origin == self.origin)
+    }
+
+    /// Who may ask when. File transfers take their permits here.
+    pub fn politeness(&self) -> &Politeness<'p, P> {
+        &self.politeness
+    }
+
+    /// How failures are dealt with. File transfers count their tries by it.
+    pub fn retry(&self) -> &RetryPolicy {
+        &self.retry
+    }
+
+    /// A random number in `0.0..1.0`, for [`Tries::after`](super::Tries::after).
+    pub fn jitter(&self) -> f64 {
+        use crate::platform::Random;
+        let mut bytes = [0; 4];
+        self.platform.random().fill(&mut bytes);
+        f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0
+    }
+
+    /// `text` without secrets: what looks like one, and this client's own wherever they stand (a server may echo them).
+    pub fn redact(&self, text: &str) -> String {
+        redact::known(text, &[])
+    }
+}
+
+/// Header names must be tokens and values visible ASCII (RFC 9110 §5), so that nothing can be smuggled in.
+fn check_headers(headers: &[(String, String)]) -> Result<()> {
+    for (name, value) in headers {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(token) {
+            return Err(Error::usage(format!("'{name}' is no header name; write --header 'Name: value'.")));
+        }
+        if value.chars().any(|c| (c < ' ' && c != '\t') || c > '~') {
+            return Err(Error::usage(format!(
+                "The value of the header '{name}' holds characters that cannot be sent."
+            )));
+        }
+    }
+    Ok(())
+}

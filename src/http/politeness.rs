@@ -1,0 +1,229 @@
+//! How many requests go to an origin at once, and when none do. Shared by all requests of a client.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use super::url;
+use crate::platform::{Clock, Platform};
+
+/// Limits the requests in flight to each origin.
+///
+/// The limit starts at the maximum. A 429 or 503 halves it, once for all requests that were admitted under it; successes
+/// raise it again, one for each round. The number in flight that was refused is remembered: up to one below it the limit
+/// comes back quickly, at it and above only after ever longer runs of successes, so that a server with a hard limit is
+/// not bothered again and again. `Retry-After` closes the gate of the origin for everybody.
+pub struct Politeness<'p, P: Platform> {
+    platform: &'p P,
+    max: u32,
+    origins: RefCell<HashMap<String, Rc<RefCell<Origin>>>>,
+}
+
+/// Successes before a refused level is tried again, at first and at most.
+const FIRST_PROBE: u32 = 16;
+const LAST_PROBE: u32 = 4096;
+
+#[derive(Debug)]
+struct Origin {
+    limit: u32,
+    active: u32,
+    /// Requests in flight when the server last refused one.
+    refused: Option<u32>,
+    /// Successes at the current limit.
+    run: u32,
+    /// Successes needed before `refused` is tried again.
+    probe: u32,
+    /// Grows when the limit is cut: a refusal of something admitted before that says nothing new.
+    generation: u64,
+    gate_until: i64,
+    successes: u64,
+    queue: VecDeque<(u64, Option<Waker>)>,
+    next_ticket: u64,
+}
+
+impl Origin {
+    fn wake_front(&mut self) {
+        if let Some(waker) = self.queue.front_mut().and_then(|(_, waker)| waker.take()) {
+            waker.wake();
+        }
+    }
+
+    fn grow(&mut self, max: u32) {
+        self.successes += 1;
+        self.run = self.run.saturating_add(1);
+        if self.refused.is_some_and(|refused| self.limit >= refused) && self.run >= self.limit.saturating_mul(2) {
+            // It is not refused any more.
+            self.refused = None;
+            self.probe = FIRST_PROBE;
+        }
+        let needed = match self.refused {
+            Some(refused) if self.limit + 1 >= refused => self.probe.max(self.limit),
+            _ => self.limit,
+        };
+        if self.limit < max && self.run >= needed {
+            self.limit += 1;
+            self.run = 0;
+        }
+    }
+
+    fn cut(&mut self, in_flight: u32) {
+        self.run = 0;
+        self.generation += 1;
+        match self.refused {
+            // A probe that failed: what is below is known to work.
+            Some(refused) if in_flight >= refused && self.limit >= refused => {
+                self.limit = (refused - 1).max(1);
+                self.probe = (self.probe * 2).min(LAST_PROBE);
+            }
+            _ => {
+                self.refused = Some(in_flight);
+                self.limit = (in_flight.min(self.limit) / 2).max(1);
+            }
+        }
+    }
+}
+
+impl<'p, P: Platform> Politeness<'p, P> {
+    /// At most `max` requests in flight to each origin, at least 1.
+    pub fn new(platform: &'p P, max: u32) -> Self {
+        Self { platform, max: max.max(1), origins: RefCell::default() }
+    }
+
+    /// Waits until a request to the origin of `url` may go, first come, first served.
+    pub async fn admit(&self, url: &str) -> Permit<'_> {
+        let origin = self.origin(url);
+        let ticket = Ticket::draw(&origin);
+        loop {
+            poll_fn(|context| {
+                let mut state = origin.borrow_mut();
+                let free = state.active < state.limit;
+                let front = state.queue.front_mut().filter(|(id, _)| *id == ticket.id && free);
+                if front.is_some() {
+                    return Poll::Ready(());
+                }
+                if let Some(entry) = state.queue.iter_mut().find(|(id, _)| *id == ticket.id) {
+                    entry.1 = Some(context.waker().clone());
+                }
+                Poll::Pending
+            })
+            .await;
+            let closed = origin.borrow().gate_until - self.platform.clock().now_millis();
+            if closed <= 0 {
+                break;
+            }
+            self.platform.clock().sleep(Duration::from_millis(closed as u64)).await;
+        }
+        let (generation, at_admission) = {
+            let mut state = origin.borrow_mut();
+            state.active += 1;
+            (state.generation, state.active)
+        };
+        drop(ticket);
+        Permit {
+            origin,
+            generation,
+            at_admission,
+            max: self.max,
+            clock: Box::new(|| self.platform.clock().now_millis()),
+        }
+    }
+
+    /// Requests to the origin of `url` that may be in flight at the moment.
+    pub fn limit(&self, url: &str) -> u32 {
+        self.origin(url).borrow().limit
+    }
+
+    /// Requests in flight, over all origins.
+    pub fn active(&self) -> u32 {
+        self.origins.borrow().values().map(|origin| origin.borrow().active).sum()
+    }
+
+    /// Successful requests to the origin of `url` so far.
+    pub fn successes(&self, url: &str) -> u64 {
+        self.origin(url).borrow().successes
+    }
+
+    fn origin(&self, url: &str) -> Rc<RefCell<Origin>> {
+        let key = url::origin(url).unwrap_or_default();
+        let fresh = || {
+            Rc::new(RefCell::new(Origin {
+                limit: self.max,
+                active: 0,
+                refused: None,
+                run: 0,
+                probe: FIRST_PROBE,
+                generation: 0,
+                gate_until: 0,
+                successes: 0,
+                queue: VecDeque::new(),
+                next_ticket: 0,
+            }))
+        };
+        self.origins.borrow_mut().entry(key).or_insert_with(fresh).clone()
+    }
+}
+
+/// A place in the queue; leaves it when dropped, admitted or not.
+struct Ticket<'a> {
+    origin: &'a Rc<RefCell<Origin>>,
+    id: u64,
+}
+
+impl<'a> Ticket<'a> {
+    fn draw(origin: &'a Rc<RefCell<Origin>>) -> Self {
+        let mut state = origin.borrow_mut();
+        let id = state.next_ticket;
+        state.next_ticket += 1;
+        state.queue.push_back((id, None));
+        Self { origin, id }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let mut state = self.origin.borrow_mut();
+        state.queue.retain(|(id, _)| *id != self.id);
+        state.wake_front();
+    }
+}
+
+/// Leave to have one request in flight, until its body is read. Dropped without a word it says nothing about the server.
+pub struct Permit<'a> {
+    origin: Rc<RefCell<Origin>>,
+    generation: u64,
+    at_admission: u32,
+    max: u32,
+    clock: Box<dyn Fn() -> i64 + 'a>,
+}
+
+impl Permit<'_> {
+    /// The server served the request, whatever the status was besides 429 and 503.
+    pub fn succeeded(self) {
+        self.origin.borrow_mut().grow(self.max);
+    }
+
+    /// The server answered 429 or 503. With `gate`, nobody asks this origin for that long.
+    pub fn throttled(self, gate: Option<Duration>) {
+        let now = (self.clock)();
+        let mut state = self.origin.borrow_mut();
+        if self.generation == state.generation {
+            let in_flight = state.active.max(self.at_admission);
+            state.cut(in_flight);
+        }
+        if let Some(gate) = gate {
+            let until = now.saturating_add(i64::try_from(gate.as_millis()).unwrap_or(i64::MAX));
+            state.gate_until = state.gate_until.max(until);
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let mut state = self.origin.borrow_mut();
+        state.active -= 1;
+        state.wake_front();
+    }
+}
