@@ -51,6 +51,8 @@ pub struct TransferTask {
     pub content: Content,
     /// The type that the manifest gives, for [`Content::Resources`].
     pub resource_type: Option<String>,
+    /// Whether `_elements` was asked, so that `SUBSETTED` tags are looked for (H11).
+    pub elements: bool,
     /// Longest silence, in milliseconds.
     pub timeout_millis: u64,
 }
