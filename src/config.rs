@@ -148,6 +148,8 @@ pub struct BulkConfig {
     pub allow_partial_manifests: bool,
     /// `Prefer: handling=lenient`
     pub lenient: bool,
+    /// `Prefer: separate-export-status` (STU4): the state of the job apart from that of the status request.
+    pub separate_export_status: bool,
     /// Further kick-off parameters.
     pub params: Vec<(String, String)>,
     /// GET or POST.
@@ -180,6 +182,7 @@ impl Default for BulkConfig {
             output_format: None,
             allow_partial_manifests: false,
             lenient: false,
+            separate_export_status: false,
             params: Vec::new(),
             kickoff_method: KickoffMethod::Auto,
             compress: true,

@@ -1,1 +1,6 @@
 //! The little FHIR that is read: capability, outcomes, instants, resource types.
+
+pub mod capability;
+pub mod instant;
+pub mod outcome;
+pub mod resource_type;
