@@ -1,1 +1,3 @@
 //! Bulk Data `$export`: kick-off, status, manifest, download, clean-up.
+
+pub mod manifest;
