@@ -1,0 +1,62 @@
+// The embedded FHIR server: for developing and testing bulk clients against. See README.md beside this file.
+import { SandboxServer } from './server.js';
+import { Store } from './data/store.js';
+
+export { encodeSegment, FaultError, FAULTS, parseFaults } from './faults.js';
+
+const CORS = ['full', 'no-expose', 'none'];
+const AUTH = ['none', 'smart', 'basic', 'bearer'];
+
+/**
+ * Starts the server.
+ * @param {object} [options]
+ * @param {number} [options.port] 0: any free one
+ * @param {string} [options.host]
+ * @param {string} [options.basePath] path of the FHIR base
+ * @param {string} [options.data] folder of `Type.*.ndjson[.gz]`; without it, data is generated
+ * @param {number} [options.patients] patients to generate
+ * @param {number} [options.seed] the same seed gives the same data
+ * @param {'full'|'no-expose'|'none'} [options.cors]
+ * @param {'none'|'smart'|'basic'|'bearer'} [options.auth]
+ * @param {{user?: string, password?: string, bearer?: string}} [options.secrets] for auth basic and bearer
+ * @param {object} [options.jwks] public keys of a client, registered as `options.clientId`
+ * @param {string} [options.clientId]
+ * @param {object} [options.faults] by name, see README.md
+ * @param {boolean} [options.secondOrigin] open the second listener now; else when a fault first needs it
+ * @param {boolean} [options.quiet] taken for symmetry with the command; the module itself never prints
+ * @param {number} [options.keepRequests] how many requests are remembered
+ */
+export async function startSandbox({
+  port = 0, host = '127.0.0.1', basePath = '/fhir', data, patients = 20, seed = 1, cors = 'full', auth = 'none', secrets, jwks, clientId,
+  faults = {}, secondOrigin = false, keepRequests = 20_000, tls = false,
+} = {}) {
+  if (!CORS.includes(cors)) throw new Error(`cors must be one of ${CORS.join(', ')}, not "${cors}".`);
+  if (!AUTH.includes(auth)) throw new Error(`auth must be one of ${AUTH.join(', ')}, not "${auth}".`);
+  if (!Number.isInteger(patients) || patients < 0) throw new Error(`patients must be a whole number, not "${patients}".`);
+  const folder = data === undefined ? null : await Store.openFolder(data);
+  const server = new SandboxServer({
+    host, port, basePath, cors, auth, secrets, faults, secondOrigin, keepRequests, tls: null,
+    openStore: async ({ origin, otherOriginUrl }) => folder ?? Store.openGenerated({ patients, seed, base: origin + basePath, otherOrigin: otherOriginUrl }),
+  });
+  await server.start();
+  const tokenUrl = `${server.origin}/auth/token`;
+  const client = auth === 'smart' ? await server.auth.makeClient(tokenUrl) : null;
+  if (auth === 'smart' && jwks) server.auth.register(jwks, clientId);
+  return {
+    /** FHIR base URL */
+    url: server.origin + basePath,
+    origin: server.origin,
+    get otherOrigin() { return server.otherOriginUrl; },
+    /** Requests seen: {time, method, url, headers, body, status, origin} */
+    get requests() { return server.log.list(); },
+    clearRequests: () => server.log.clear(),
+    stats: server.stats,
+    /** Replaces all faults; jobs keep those of their kick-off. */
+    setFaults: (values) => server.setFaults(values),
+    client,
+    /** For auth 'basic' and 'bearer' */
+    secrets: server.auth.secrets,
+    revokeTokens: () => server.auth.revokeAll(),
+    close: () => server.close(),
+  };
+}
