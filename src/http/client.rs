@@ -1,26 +1,19 @@
 //! The client: one server, its credentials, and how to talk to it.
 
-use super::{Call, Politeness, Reply, RetryPolicy, redact, redirect, url};
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::retry::{Failure, Pause, RetryPolicy, Tries};
+use super::wire::{Credentials, Wire};
+use super::{Call, Politeness, Reply, redact, redirect, url};
 use crate::auth::{Auth, ScopeRequest};
 use crate::config::{AuthConfig, ServerConfig};
 use crate::platform::Platform;
 use crate::{Error, ErrorKind, Result};
-use std::cell::Cell;
-use std::time::Duration;
 
 /// Talks to one FHIR server, its token endpoint, and whatever they point at.
 pub struct Client<'p, P: Platform> {
-    pub(crate) platform: &'p P,
-    base: String,
-    origin: String,
-    pub(crate) allow_insecure: bool,
-    headers: Vec<(String, String)>,
-    epic_client_id: Option<String>,
-    is_epic: Cell<bool>,
-    origins: Vec<String>,
-    rewrite_urls: Vec<(String, String)>,
-    politeness: Politeness<'p, P>,
-    pub(crate) retry: RetryPolicy,
+    wire: Wire<'p, P>,
     auth: Auth,
 }
 
@@ -55,8 +48,9 @@ impl<'p, P: Platform> Client<'p, P> {
             origins.push(allowed.origin());
         }
         check_headers(&server.headers)?;
-        Ok(Self {
+        let wire = Wire {
             platform,
+            base,
             origin,
             allow_insecure: server.allow_insecure,
             headers: server.headers.clone(),
@@ -69,28 +63,27 @@ impl<'p, P: Platform> Client<'p, P> {
             rewrite_urls: server.rewrite_urls.clone(),
             politeness: Politeness::new(platform, server.max_connections),
             retry: RetryPolicy { delays: server.retry_delays.clone(), max_wait: Duration::from_secs(300) },
-            auth: Auth::new(&server.auth, scopes)?,
-            base,
-        })
+        };
+        Ok(Self { wire, auth: Auth::new(&server.auth, scopes)? })
     }
 
     /// Sets the longest wait that a server may ask for with `Retry-After` (`--max-poll-delay`); 5 minutes unless set.
     #[must_use]
     pub fn with_max_wait(mut self, max_wait: Duration) -> Self {
-        self.retry.max_wait = max_wait;
+        self.wire.retry.max_wait = max_wait;
         self
     }
 
     /// The FHIR base URL, without a trailing slash.
     pub fn base(&self) -> &str {
-        &self.base
+        &self.wire.base
     }
 
     /// `path` below the base.
     pub fn url(&self, path: &str) -> String {
         match path.trim_start_matches('/') {
-            "" => self.base.clone(),
-            path => format!("{}/{path}", self.base),
+            "" => self.wire.base.clone(),
+            path => format!("{}/{path}", self.wire.base),
         }
     }
 
@@ -104,83 +97,80 @@ impl<'p, P: Platform> Client<'p, P> {
                 format!("The server gave an address that {why}: {}.", redact::url(reference)),
             )
         })?;
-        for (from, to) in &self.rewrite_urls {
-            if let Some(rest) = target.strip_prefix(from.as_str()) {
-                let rewritten = format!("{to}{rest}");
-                url::parse(&rewritten).map_err(|why| {
-                    Error::usage(format!("--rewrite-url makes an address that {why}: {}.", redact::url(&rewritten)))
-                })?;
-                return Ok(rewritten);
-            }
-        }
-        Ok(target)
+        self.wire.rewrite(target)
     }
 
     /// Makes a call: politeness, credentials, redirects, retries, one fresh token after a 401, a bounded body. Any final
     /// status is a [`Reply`].
+    ///
+    /// Fails with [`ErrorKind::Network`] if no answer came in the end, [`ErrorKind::Auth`] if no token was to be had,
+    /// [`ErrorKind::Insecure`] and [`ErrorKind::Protocol`] for redirects that are not followed and bodies that are too long.
     pub async fn send(&self, call: Call) -> Result<Reply> {
-        let _ = (&self.auth, call);
-        Err(Error::new(ErrorKind::Unsupported, "http", "not yet"))
+        self.wire.send(&call, &self.auth).await
     }
 
     /// The current `Authorization` header, refreshed when it is about to expire; empty for an open server. For
     /// [`TransferTask::credentials`](crate::platform::transfer::TransferTask::credentials).
     pub async fn credentials(&self) -> Result<Vec<(String, String)>> {
-        Ok(Vec::new())
+        self.auth.current(&self.wire).await
     }
 
-    /// A 401 was the answer to `used`: the cached token is dropped if it is still that one. Returns whether fresh
-    /// credentials can be had, so that one more try makes sense.
+    /// A 401 was the answer to `used`: the cached token is dropped if it is still that one. Returns whether other
+    /// credentials can be had, so that one more try makes sense (B13).
     pub fn credentials_refused(&self, used: &[(String, String)]) -> bool {
-        let _ = used;
-        false
+        Credentials::<P>::refused(&self.auth, used)
     }
 
     /// Origins that may see the credentials: the FHIR server's and `--token-origin`.
     pub fn credential_origins(&self) -> Vec<String> {
-        self.origins.clone()
+        self.wire.origins.clone()
+    }
+
+    /// Whether credentials may go over plain http to other machines.
+    pub fn allow_insecure(&self) -> bool {
+        self.wire.allow_insecure
     }
 
     /// Headers for the FHIR origin only: `--header`, and `Epic-Client-ID` once [`Client::identify_to_epic`] was called.
     pub fn fhir_headers(&self) -> Vec<(String, String)> {
-        let mut headers = self.headers.clone();
-        if let Some(id) = self.epic_client_id.as_ref().filter(|_| self.is_epic.get()) {
-            headers.push(("Epic-Client-ID".to_owned(), id.clone()));
-        }
-        headers
+        self.wire.fhir_headers()
     }
 
     /// The server is Epic's: it wants the client id with each request.
     pub fn identify_to_epic(&self) {
-        self.is_epic.set(true);
+        self.wire.is_epic.set(true);
     }
 
     /// Whether `url` is on the FHIR server's origin.
     pub fn is_fhir_origin(&self, url: &str) -> bool {
-        url::origin(url).is_some_and(|origin| origin == self.origin)
+        self.wire.is_fhir_origin(url)
     }
 
     /// Who may ask when. File transfers take their permits here.
     pub fn politeness(&self) -> &Politeness<'p, P> {
-        &self.politeness
+        &self.wire.politeness
     }
 
     /// How failures are dealt with. File transfers count their tries by it.
     pub fn retry(&self) -> &RetryPolicy {
-        &self.retry
+        &self.wire.retry
     }
 
-    /// A random number in `0.0..1.0`, for [`Tries::after`](super::Tries::after).
-    pub fn jitter(&self) -> f64 {
-        use crate::platform::Random;
-        let mut bytes = [0; 4];
-        self.platform.random().fill(&mut bytes);
-        f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0
+    /// What to do after a try of a request to `url` failed: the pause before the next one, or `None` to give up.
+    pub fn next_try(&self, tries: &mut Tries<'_>, failure: Failure, url: &str) -> Option<Pause> {
+        tries.after(failure, self.wire.successes(url), self.wire.jitter())
+    }
+
+    /// Says that we wait ([`Event::Waiting`](crate::event::Event::Waiting) with `message`, a full sentence), and waits.
+    pub async fn pause(&self, pause: Pause, message: String) {
+        self.wire.pause(pause, self.redact(&message)).await;
     }
 
     /// `text` without secrets: what looks like one, and this client's own wherever they stand (a server may echo them).
     pub fn redact(&self, text: &str) -> String {
-        redact::known(text, &[])
+        let mut secrets = self.auth.secrets();
+        secrets.extend(self.wire.headers.iter().map(|(_, value)| value.clone()));
+        redact::known(text, &secrets)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod redact;
 pub mod redirect;
 pub mod retry;
 pub mod url;
+pub(crate) mod wire;
 
 pub use client::Client;
 pub use politeness::{Permit, Politeness};

@@ -40,17 +40,12 @@ struct Origin {
     generation: u64,
     gate_until: i64,
     successes: u64,
+    answered: bool,
     queue: VecDeque<(u64, Option<Waker>)>,
     next_ticket: u64,
 }
 
 impl Origin {
-    fn wake_front(&mut self) {
-        if let Some(waker) = self.queue.front_mut().and_then(|(_, waker)| waker.take()) {
-            waker.wake();
-        }
-    }
-
     fn grow(&mut self, max: u32) {
         self.successes += 1;
         self.run = self.run.saturating_add(1);
@@ -86,6 +81,14 @@ impl Origin {
     }
 }
 
+/// Wakes whoever is next, outside of any borrow: a waker may run the task at once.
+fn wake_front(origin: &Rc<RefCell<Origin>>) {
+    let waker = origin.borrow_mut().queue.front_mut().and_then(|(_, waker)| waker.take());
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
 impl<'p, P: Platform> Politeness<'p, P> {
     /// At most `max` requests in flight to each origin, at least 1.
     pub fn new(platform: &'p P, max: u32) -> Self {
@@ -93,15 +96,14 @@ impl<'p, P: Platform> Politeness<'p, P> {
     }
 
     /// Waits until a request to the origin of `url` may go, first come, first served.
-    pub async fn admit(&self, url: &str) -> Permit<'_> {
+    pub async fn admit(&self, url: &str) -> Permit<'_, P> {
         let origin = self.origin(url);
         let ticket = Ticket::draw(&origin);
         loop {
             poll_fn(|context| {
                 let mut state = origin.borrow_mut();
                 let free = state.active < state.limit;
-                let front = state.queue.front_mut().filter(|(id, _)| *id == ticket.id && free);
-                if front.is_some() {
+                if free && state.queue.front().is_some_and(|(id, _)| *id == ticket.id) {
                     return Poll::Ready(());
                 }
                 if let Some(entry) = state.queue.iter_mut().find(|(id, _)| *id == ticket.id) {
@@ -122,13 +124,7 @@ impl<'p, P: Platform> Politeness<'p, P> {
             (state.generation, state.active)
         };
         drop(ticket);
-        Permit {
-            origin,
-            generation,
-            at_admission,
-            max: self.max,
-            clock: Box::new(|| self.platform.clock().now_millis()),
-        }
+        Permit { politeness: self, origin, generation, at_admission }
     }
 
     /// Requests to the origin of `url` that may be in flight at the moment.
@@ -146,6 +142,11 @@ impl<'p, P: Platform> Politeness<'p, P> {
         self.origin(url).borrow().successes
     }
 
+    /// Whether the origin of `url` ever answered.
+    pub fn answered(&self, url: &str) -> bool {
+        self.origin(url).borrow().answered
+    }
+
     fn origin(&self, url: &str) -> Rc<RefCell<Origin>> {
         let key = url::origin(url).unwrap_or_default();
         let fresh = || {
@@ -158,6 +159,7 @@ impl<'p, P: Platform> Politeness<'p, P> {
                 generation: 0,
                 gate_until: 0,
                 successes: 0,
+                answered: false,
                 queue: VecDeque::new(),
                 next_ticket: 0,
             }))
@@ -184,46 +186,50 @@ impl<'a> Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let mut state = self.origin.borrow_mut();
-        state.queue.retain(|(id, _)| *id != self.id);
-        state.wake_front();
+        self.origin.borrow_mut().queue.retain(|(id, _)| *id != self.id);
+        wake_front(self.origin);
     }
 }
 
 /// Leave to have one request in flight, until its body is read. Dropped without a word it says nothing about the server.
-pub struct Permit<'a> {
+pub struct Permit<'a, P: Platform> {
+    politeness: &'a Politeness<'a, P>,
     origin: Rc<RefCell<Origin>>,
     generation: u64,
     at_admission: u32,
-    max: u32,
-    clock: Box<dyn Fn() -> i64 + 'a>,
 }
 
-impl Permit<'_> {
-    /// The server served the request, whatever the status was besides 429 and 503.
+impl<P: Platform> Permit<'_, P> {
+    /// The server served the request, whatever the status was besides 429 and 5xx.
     pub fn succeeded(self) {
-        self.origin.borrow_mut().grow(self.max);
+        self.answered();
+        self.origin.borrow_mut().grow(self.politeness.max);
     }
 
     /// The server answered 429 or 503. With `gate`, nobody asks this origin for that long.
     pub fn throttled(self, gate: Option<Duration>) {
-        let now = (self.clock)();
+        self.answered();
         let mut state = self.origin.borrow_mut();
         if self.generation == state.generation {
             let in_flight = state.active.max(self.at_admission);
             state.cut(in_flight);
         }
         if let Some(gate) = gate {
+            let now = self.politeness.platform.clock().now_millis();
             let until = now.saturating_add(i64::try_from(gate.as_millis()).unwrap_or(i64::MAX));
             state.gate_until = state.gate_until.max(until);
         }
     }
+
+    /// The server is there, whatever it answered.
+    pub fn answered(&self) {
+        self.origin.borrow_mut().answered = true;
+    }
 }
 
-impl Drop for Permit<'_> {
+impl<P: Platform> Drop for Permit<'_, P> {
     fn drop(&mut self) {
-        let mut state = self.origin.borrow_mut();
-        state.active -= 1;
-        state.wake_front();
+        self.origin.borrow_mut().active -= 1;
+        wake_front(&self.origin);
     }
 }

@@ -1,5 +1,33 @@
 //! Text without secrets (B15): for messages, events, logs and state.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+const GONE: &str = "[redacted]";
+
+/// Members and parameters whose values are secret, after `=` or `:`.
+const NAMES: [&str; 13] = [
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "client_assertion",
+    "client_secret",
+    "assertion",
+    "password",
+    "api_key",
+    "apikey",
+    "x-api-key",
+    "authorization",
+    "x-amz-signature",
+    "x-amz-security-token",
+];
+
+/// Names that are common words too, secret only after `=`.
+const SHORT_NAMES: [&str; 5] = ["token", "secret", "sig", "signature", "key"];
+
+/// Private members of a JWK (RFC 7518 §6).
+const JWK_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "k"];
+
 /// The URL without user info, query and fragment; `?…` shows that there was a query.
 pub fn url(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
@@ -15,16 +43,114 @@ pub fn url(url: &str) -> String {
     if tail.starts_with('?') { format!("{head}?…") } else { head }
 }
 
-/// The text without what looks like a secret: queries of URLs, JWTs, `Bearer …`, values of secret members, PEM blocks.
+/// The text without what looks like a secret: queries of URLs, JWTs, `Bearer …`, `Basic …`, values of secret members and
+/// parameters, private parts of keys.
 pub fn text(text: &str) -> String {
-    text.to_owned()
+    let text = without_pem(text);
+    let text = without_queries(&text);
+    let text = without_values(&text);
+    without_words(&text)
 }
 
-/// As [`text`], and without `secrets` wherever they stand.
+/// As [`text`], and without `secrets` wherever they stand. Secrets of less than four characters are left: they would only
+/// garble the text.
 pub fn known(text: &str, secrets: &[String]) -> String {
-    let mut out = self::text(text);
-    for secret in secrets.iter().filter(|s| s.len() >= 4) {
-        out = out.replace(secret.as_str(), "[redacted]");
+    let secrets = secrets.iter().filter(|secret| secret.len() >= 4);
+    self::text(&secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), GONE)))
+}
+
+fn without_pem(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("-----BEGIN") {
+        out.push_str(&rest[..start]);
+        out.push_str(GONE);
+        let tail = &rest[start..];
+        let end = tail.find("-----END").map(|end| end + 8);
+        let close = end.and_then(|end| tail[end..].find("-----").map(|close| end + close + 5));
+        rest = close.or(end).map_or("", |end| &tail[end..]);
+    }
+    out + rest
+}
+
+fn without_queries(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let start = rest[..at]
+            .rfind(|c: char| !c.is_ascii_alphanumeric())
+            .map_or(0, |i| i + rest[i..].chars().next().map_or(1, char::len_utf8));
+        let end =
+            rest[at..].find(|c: char| c.is_whitespace() || "\"'<>`{}|\\^".contains(c)).map_or(rest.len(), |i| at + i);
+        out.push_str(&rest[..start]);
+        out.push_str(&url(&rest[start..end]));
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+/// Replaces values of secret names: `name=value`, `name: value`, `"name":"value"`.
+fn without_values(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut out = String::new();
+    let mut done = 0;
+    let mut at = 0;
+    while let Some(offset) = lower[at..].find([':', '=']) {
+        let sign = at + offset;
+        at = sign + 1;
+        if sign < done {
+            continue;
+        }
+        let before = lower[..sign].trim_end();
+        let quoted = before.ends_with(['"', '\'']);
+        let before = before.trim_end_matches(['"', '\'', '\\']);
+        let name_start = before
+            .rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
+            .map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8));
+        let name = &before[name_start..];
+        let value_start = at + text[at..].len() - text[at..].trim_start_matches([' ', '"', '\'', '\\']).len();
+        let length = text[value_start..]
+            .find(|c: char| c.is_whitespace() || "\"'\\&,;}<>".contains(c))
+            .unwrap_or(text.len() - value_start);
+        let secret = NAMES.contains(&name)
+            || (SHORT_NAMES.contains(&name) && &lower[sign..=sign] == "=")
+            || (quoted && length >= 16 && JWK_MEMBERS.contains(&name));
+        let scheme = matches!(&lower[value_start..value_start + length], "bearer" | "basic");
+        if secret && length > 0 && !scheme {
+            out.push_str(&text[done..value_start]);
+            out.push_str(GONE);
+            done = value_start + length;
+            at = at.max(done);
+        }
+    }
+    out + &text[done..]
+}
+
+/// Replaces words that are JWTs, and what follows `Bearer` and `Basic`.
+fn without_words(text: &str) -> String {
+    let in_word = |c: char| c.is_ascii_alphanumeric() || "-_.=+/~".contains(c);
+    let mut out = String::new();
+    let mut previous = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let length = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
+        if length == 0 {
+            let first = rest.chars().next().map_or(1, char::len_utf8);
+            if !rest.starts_with(' ') {
+                previous.clear();
+            }
+            out.push_str(&rest[..first]);
+            rest = &rest[first..];
+            continue;
+        }
+        let word = &rest[..length];
+        let jwt = word.starts_with("eyJ") && word.len() >= 20;
+        let bearer = previous == "bearer" && word.len() >= 8;
+        let basic = previous == "basic"
+            && STANDARD_NO_PAD.decode(word.trim_end_matches('=')).is_ok_and(|pair| pair.contains(&b':'));
+        out.push_str(if jwt || bearer || basic { GONE } else { word });
+        previous = word.to_ascii_lowercase();
+        rest = &rest[length..];
     }
     out
 }

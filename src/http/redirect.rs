@@ -15,17 +15,25 @@ pub fn is_redirect(status: u16) -> bool {
 
 /// The URL of the next hop. Never from https to http (F05).
 pub fn next_hop(from: &str, location: &str) -> Result<String> {
-    let target = url::resolve(location, from).map_err(|why| {
-        let message = format!("{} redirects to an address that {why}.", redact::url(from));
-        Error::new(ErrorKind::Protocol, "redirect", message)
-    })?;
+    let target = url::resolve(location, from).map_err(|why| bad_target(from, why))?;
+    checked(from, target)
+}
+
+/// `target`, if a redirect may lead there from `from`.
+pub(crate) fn checked(from: &str, target: String) -> Result<String> {
     let secure = |url: &str| url::parse(url).is_ok_and(|parts| parts.https);
     if secure(from) && !secure(&target) {
-        let message =
-            format!("{} redirects to plain http ({}), which is not followed.", redact::url(from), redact::url(&target));
-        return Err(Error::new(ErrorKind::Insecure, "redirect", message));
+        let (from, target) = (redact::url(from), redact::url(&target));
+        let message = format!("{from} redirects to plain http ({target}), which is not followed.");
+        return Err(Error::new(ErrorKind::Insecure, "redirect", message)
+            .with_hint("If the server only names itself wrongly behind a proxy, correct it with --rewrite-url."));
     }
     Ok(target)
+}
+
+pub(crate) fn bad_target(from: &str, why: &str) -> Error {
+    let message = format!("{} redirects to an address that {why}.", redact::url(from));
+    Error::new(ErrorKind::Protocol, "redirect", message)
 }
 
 /// Whether credentials may go to `url`: its origin is one of `origins`, and it is https, or loopback, or `allow_insecure`.

@@ -57,6 +57,19 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The longest wait that a brief call accepts.
+    pub(crate) const LONGEST_BRIEF: Duration = Duration::from_secs(10);
+
+    /// For [`Retry::Brief`](super::Retry::Brief) and for a server that never answered so far, which is more often a wrong
+    /// address than an outage: two repeats within seconds, or fewer and faster if the user says so.
+    pub(crate) fn brief(&self) -> Self {
+        let own = self.delays.iter().copied();
+        Self {
+            delays: own.zip([1, 5]).map(|(own, short)| own.min(Duration::from_secs(short))).collect(),
+            max_wait: self.max_wait,
+        }
+    }
+
     /// A fresh count for one call.
     pub fn tries(&self) -> Tries<'_> {
         Tries { policy: self, used: 0, free: 0, seen_successes: None }

@@ -160,6 +160,7 @@ struct Inner {
     seen: Vec<Seen>,
     active: u32,
     max_active: u32,
+    busy: Option<(u32, Reply)>,
 }
 
 /// A server by script. Clones share the script.
@@ -224,6 +225,12 @@ impl ScriptedHttp {
         self
     }
 
+    /// Answers `reply` to whatever comes while `most` requests are in flight.
+    pub fn busy_above(&self, most: u32, reply: Reply) -> &Self {
+        self.inner.borrow_mut().busy = Some((most, reply));
+        self
+    }
+
     /// Every request so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.inner.borrow().seen.clone()
@@ -266,7 +273,7 @@ pub struct ScriptedBody {
     cut: bool,
     gap: Duration,
     timeout: Duration,
-    _flight: Flight,
+    _flight: Option<Flight>,
 }
 
 impl Body for ScriptedBody {
@@ -290,11 +297,15 @@ impl Http for ScriptedHttp {
     type Body = ScriptedBody;
 
     async fn send(&self, request: Request) -> Result<Response<ScriptedBody>, HttpError> {
-        let flight = Flight::new(&self.inner);
+        let busy = {
+            let inner = self.inner.borrow();
+            inner.busy.as_ref().filter(|(most, _)| inner.active >= *most).map(|(_, reply)| reply.clone())
+        };
+        // What is turned away takes no place.
+        let flight = busy.is_none().then(|| Flight::new(&self.inner));
         let timeout = request.timeout;
-        let reply = {
+        let scripted = || {
             let mut inner = self.inner.borrow_mut();
-            inner.seen.push(Seen { request: request.clone(), at: self.clock.now_millis() });
             let best = inner
                 .routes
                 .iter_mut()
@@ -307,6 +318,8 @@ impl Http for ScriptedHttp {
                 Some(Action::Call(handler)) => handler(&request),
             }
         };
+        self.inner.borrow_mut().seen.push(Seen { request: request.clone(), at: self.clock.now_millis() });
+        let reply = busy.unwrap_or_else(scripted);
         if reply.delay > timeout {
             self.clock.sleep(timeout).await;
             return Err(HttpError::new(HttpErrorKind::Timeout, "no answer in time"));
