@@ -43,9 +43,8 @@ impl Dialect {
         let says = |word: &str| server.capabilities.as_deref().unwrap_or_default().iter().any(|c| c == word);
         match (lists(true), lists(false)) {
             (false, true) => Self::V1,
-            (true, _) => Self::V2,
             (false, false) if says("permission-v1") && !says("permission-v2") => Self::V1,
-            (false, false) => Self::V2,
+            _ => Self::V2,
         }
     }
 }
@@ -109,9 +108,10 @@ struct Scope<'a> {
 impl Scope<'_> {
     /// Whether everything of the type may be read and searched.
     fn reads(&self) -> bool {
-        let enough = match self.v2 {
-            true => self.permissions.contains('r') && self.permissions.contains('s'),
-            false => matches!(self.permissions, "read" | "*"),
+        let enough = if self.v2 {
+            self.permissions.contains('r') && self.permissions.contains('s')
+        } else {
+            matches!(self.permissions, "read" | "*")
         };
         enough && !self.restricted
     }

@@ -134,13 +134,14 @@ async fn token_call<P: Platform>(smart: &Smart, wire: &Wire<'_, P>, server: &Dis
 
 /// `application/x-www-form-urlencoded`.
 fn form(pairs: &[(&str, &str)]) -> String {
+    let hex = |digit: u8| char::from_digit(digit.into(), 16).unwrap_or_default().to_ascii_uppercase();
     let encode = |text: &str| {
         let mut out = String::new();
         for byte in text.bytes() {
             match byte {
                 b' ' => out.push('+'),
                 b if b.is_ascii_alphanumeric() || b"*-._".contains(&b) => out.push(b as char),
-                b => out.push_str(&format!("%{b:02X}")),
+                b => out.extend(['%', hex(b >> 4), hex(b & 15)]),
             }
         }
         out

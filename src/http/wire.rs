@@ -283,8 +283,8 @@ async fn read(body: &mut impl Body, coding: BodyCoding, max: usize) -> std::resu
 }
 
 /// The error for a call that got no answer.
-pub(crate) fn no_answer(operation: &'static str, url: &str, error: &HttpError, tries: u32) -> Error {
-    let tried = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
+pub(crate) fn no_answer(operation: &'static str, url: &str, error: &HttpError, count: u32) -> Error {
+    let tried = if count > 1 { format!(" (tried {count} times)") } else { String::new() };
     let message = format!("No answer from {}: {}{tried}.", redact::url(url), redact::text(&error.message));
     let (kind, hint) = match error.kind {
         HttpErrorKind::Connect => (ErrorKind::Network, "Check the address, the network and the proxy settings."),
