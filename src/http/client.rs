@@ -74,6 +74,16 @@ impl<'p, P: Platform> Client<'p, P> {
         self
     }
 
+    /// The host.
+    pub fn platform(&self) -> &'p P {
+        self.wire.platform
+    }
+
+    /// A random number in `0.0..1.0`.
+    pub fn jitter(&self) -> f64 {
+        self.wire.jitter()
+    }
+
     /// The FHIR base URL, without a trailing slash.
     pub fn base(&self) -> &str {
         &self.wire.base
