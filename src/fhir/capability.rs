@@ -84,8 +84,6 @@ pub struct Capability {
     pub fhir_version: Option<String>,
     /// Whose server it is.
     pub vendor: Vendor,
-    /// The token endpoint of the `oauth-uris` extension (A03).
-    pub token_url: Option<String>,
     /// The types that are listed; `None` where no list was found, which says nothing about any type.
     pub types: Option<BTreeMap<String, TypeCapability>>,
     /// Search parameters for all types.
@@ -129,9 +127,6 @@ impl Capability {
     }
 
     fn read_rest(&mut self, rest: &Value) {
-        if self.token_url.is_none() {
-            self.token_url = token_url(&rest["security"]);
-        }
         self.search_params.extend(names(&rest["searchParam"]));
         for operation in items(&rest["operation"]) {
             self.add_operation(operation, None);
@@ -275,15 +270,6 @@ fn is_not_supported(element: &Value) -> bool {
         url.ends_with("/Extension/operation-not-supported")
             || url.ends_with("/StructureDefinition/operation-not-supported")
     })
-}
-
-fn token_url(security: &Value) -> Option<String> {
-    items(&security["extension"])
-        .filter(|e| e["url"].as_str().is_some_and(|url| url.ends_with("/StructureDefinition/oauth-uris")))
-        .flat_map(|e| items(&e["extension"]))
-        .find(|e| e["url"].as_str() == Some("token"))
-        .and_then(|e| e["valueUri"].as_str().or_else(|| e["valueUrl"].as_str()))
-        .map(str::to_owned)
 }
 
 fn vendor(value: &Value) -> Vendor {

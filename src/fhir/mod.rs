@@ -2,5 +2,6 @@
 
 pub mod capability;
 pub mod instant;
+pub mod metadata;
 pub mod outcome;
 pub mod resource_type;

@@ -166,6 +166,11 @@ impl Merger {
         &self.manifest
     }
 
+    /// What was merged, at the end.
+    pub fn into_manifest(self) -> Manifest {
+        self.manifest
+    }
+
     /// Takes the page that was read from `url`. Returns how many files were new, and what to tell the user. Files that
     /// an earlier reading of the page had and this one lacks are kept: once listed, a file is final (E10).
     pub fn add(&mut self, url: &str, page: Page, expires: Option<i64>) -> Result<(usize, Vec<Notice>), String> {
