@@ -71,7 +71,7 @@ export const FAULTS = {
   manifestFormat: text('', 'outputFormat'),
   expires: oneOf(['date', 'iso', 'garbage', 'none'], 'Expires of the manifest'),
   empty: bool('manifest without files'),
-  urlStyle: oneOf(['absolute', 'relative'], 'form of file URLs'),
+  urlStyle: oneOf(['absolute', 'relative', 'file'], 'form of file URLs; file: a file: URL'),
   sameBasename: bool('all file URLs end alike'),
   hostileTypes: bool('entries have types such as ../../x'),
   duplicateEntries: bool('each output entry is listed twice'),

@@ -30,7 +30,7 @@ export class Job {
 
   /** Still to be answered 202. */
   get running() {
-    return this.files === null || this.polls <= this.faults.pending;
+    return this.files === null || (this.faults.pending > 0 && this.polls <= this.faults.pending);
   }
 }
 

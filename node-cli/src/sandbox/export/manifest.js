@@ -1,4 +1,5 @@
 // The manifest in the shape of the chosen version of the IG.
+import { fileBytes } from './source.js';
 
 /** How many pages a job's manifest has. */
 export function pageCount(job) {
@@ -72,7 +73,7 @@ function entry(job, file, ctx, origin) {
     type: type === null || (faults.stu >= 4 && !output) ? undefined : type,
     url: fileUrl(job, file, ctx, origin),
     count: countOf(file, faults),
-    fileSize: { none: undefined, right: file.whole?.bytes, wrong: 12345 }[faults.fileSize],
+    fileSize: { none: undefined, right: faults.fileSize === 'right' ? fileBytes(file) : undefined, wrong: 12345 }[faults.fileSize],
     continuesInFile: next ? fileUrl(job, next, ctx, origin) : faults.danglingContinuation && last ? `${origin}${ctx.rootPath}/bulkfiles/${job.id}/999/none.ndjson` : undefined,
     extension: extension(faults),
   };
@@ -96,5 +97,5 @@ function fileUrl(job, file, ctx, origin) {
   if (faults.expireLinks > 0) query.push(`v=${Math.max(1, job.manifestReads)}`);
   if (faults.presigned) query.push(SIGNATURE);
   const suffix = query.length > 0 ? `?${query.join('&')}` : '';
-  return (faults.urlStyle === 'relative' ? path : origin + path) + suffix;
+  return ({ relative: '', file: 'file://' }[faults.urlStyle] ?? origin) + path + suffix;
 }

@@ -24,7 +24,7 @@ export async function status(ctx, job) {
     return complete(ctx, job, page);
   }
   job.polls++;
-  if (job.polls > faults.pending) await job.plannedWithin(PATIENCE);
+  if (job.polls > faults.pending || faults.partialManifests) await job.plannedWithin(PATIENCE);
   if (job.failure) return sendJson(ctx, 500, outcomeOf('error', 'processing', `The export failed: ${job.failure.message}`));
   if (job.running) return pending(ctx, job);
   if (job.separate && faults.exportStatusFinal >= 400) {
@@ -44,7 +44,6 @@ async function pending(ctx, job) {
   if (job.separate) headers['X-Export-Status'] = '202 Accepted';
   const code = job.separate ? 200 : 202;
   if (faults.partialManifests && job.files !== null) return sendJson(ctx, code, await manifest(ctx, job, 1, true), headers, 'application/json');
-  if (job.separate) return sendJson(ctx, code, {}, headers, 'application/json');
   return ctx.res.writeHead(code, { ...headers, 'Content-Length': 0 }).end();
 }
 
