@@ -1,0 +1,75 @@
+/**
+ * The one error class of the package, and the plain errors that adapters throw to the core.
+ */
+
+/**
+ * What a job or a call rejects with. `code` says what the caller can do about it; see `ErrorCode` in `index.d.ts`.
+ */
+export class SmartFetchError extends Error {
+  /**
+   * @param {import('./host.d.ts').PlainError} plain
+   * @param {unknown} [cause]
+   */
+  constructor(plain, cause) {
+    super(plain.message, cause === undefined ? undefined : { cause });
+    this.name = 'SmartFetchError';
+    this.code = plain.kind;
+    this.operation = plain.operation;
+    this.hint = plain.hint;
+    this.retry = plain.retry;
+    this.status = plain.status;
+    this.exitStatus = plain.exitStatus;
+  }
+
+  /**
+   * Whatever was thrown, as a `SmartFetchError`. The core throws plain objects, since only plain data crosses threads.
+   * @param {any} thrown
+   * @param {string} operation what was being done, for errors that do not say it
+   * @returns {SmartFetchError}
+   */
+  static from(thrown, operation) {
+    if (thrown instanceof SmartFetchError) return thrown;
+    if (typeof thrown?.kind === 'string' && typeof thrown.operation === 'string') return new SmartFetchError(thrown);
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    return new SmartFetchError({ kind: 'internal', operation, message, retry: false, exitStatus: 1 }, thrown);
+  }
+}
+
+/**
+ * A usage error: found before anything was sent.
+ * @param {string} message
+ * @param {string} [hint]
+ */
+export function usage(message, hint) {
+  return new SmartFetchError({ kind: 'usage', operation: 'options', message, hint, retry: false, exitStatus: 2 });
+}
+
+/**
+ * What a transport throws; the core reads `kind` and `message`.
+ */
+export class TransportError extends Error {
+  /**
+   * @param {import('./host.d.ts').HttpErrorKind} kind
+   * @param {string} message without header values and URL queries
+   */
+  constructor(kind, message) {
+    super(message);
+    this.name = 'TransportError';
+    this.kind = kind;
+  }
+}
+
+/**
+ * What a storage backend throws; the core reads `kind` and `message` and adds the path.
+ */
+export class StorageError extends Error {
+  /**
+   * @param {import('./host.d.ts').StorageErrorKind} kind
+   * @param {string} message
+   */
+  constructor(kind, message) {
+    super(message);
+    this.name = 'StorageError';
+    this.kind = kind;
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * The host object through which the wasm core reaches the world: the JS side of the traits in `src/platform/`.
+ * Internal: adapters implement it, programs use `index.d.ts`.
+ *
+ * A method of type `Soon<T>` may return its value or a promise of it; the core waits only for promises.
+ */
+export type Soon<T> = T | Promise<T>;
+
+/** Kinds of `HttpError`; `src/platform/http.rs` says for each whether a retry could help. */
+export type HttpErrorKind = 'connect' | 'timeout' | 'interrupted' | 'tls' | 'blocked' | 'invalid';
+
+/** Kinds of `StorageError`, as in `src/platform/storage.rs`. */
+export type StorageErrorKind = 'notFound' | 'full' | 'denied' | 'locked' | 'unsupported' | 'other';
+
+/** An error of the core as it crosses the boundary and threads. */
+export interface PlainError {
+  kind: import('./index.d.ts').ErrorCode;
+  operation: string;
+  message: string;
+  retry: boolean;
+  status?: number;
+  hint?: string;
+  exitStatus: number;
+}
+
+/** Sends requests. Throws {@link HttpErrorKind} as `{kind, message}`. Follows no redirect, decodes nothing. */
+export interface Transport {
+  /**
+   * Starts a request and returns at once.
+   * @param url sent byte for byte
+   * @param headers names and values in turn
+   * @param timeoutMillis longest silence: until the headers come, and between two chunks
+   */
+  send(method: string, url: string, headers: string[], body: Uint8Array | undefined, timeoutMillis: number): Exchange;
+  /** Closes idle connections and breaks all others. */
+  close(): void;
+}
+
+/** A request under way. */
+export interface Exchange {
+  /** Resolves when the headers are there. */
+  response(): Promise<Head>;
+  /** The next bytes of the body, never none; `undefined` at a proper end, an error at any other. One call at a time. */
+  chunk(): Soon<Uint8Array | undefined>;
+  /** Breaks it off. */
+  abort(): void;
+}
+
+/** Status and headers of a response. */
+export interface Head {
+  status: number;
+  /** Names and values in turn, as sent, repeated ones included. */
+  headers: string[];
+  /** What the transport has done to the body. */
+  coding: 'identity' | 'gzip' | 'decodedByHost';
+}
+
+/** What a path is. */
+export interface Entry {
+  name: string;
+  isDir: boolean;
+  /** Bytes; 0 for a folder and for a link. */
+  size: number;
+}
+
+/** A file open for writing. */
+export interface FileHandle {
+  /** Writes all of `bytes`, which is a view of wasm memory: valid only until the call returns. */
+  write(bytes: Uint8Array): Soon<void>;
+  /** Makes what was written survive a crash of the machine. */
+  flush(): Soon<void>;
+  close(): Soon<void>;
+  /** Gives the file up, whatever its state. Never fails. */
+  release(): void;
+}
+
+/** A lock that is held. */
+export interface Held {
+  /** Never fails. */
+  release(): void;
+}
+
+/** What a worker needs to open the same folder. */
+export type FolderDescriptor = { kind: 'node-fs'; path: string };
+
+/** One folder. Paths are relative to it. Throws {@link StorageErrorKind} as `{kind, message}`. */
+export interface Backend {
+  /** Where the folder is, for people. */
+  readonly name: string;
+  /** Absent where only this thread can reach the folder: then files are transferred without workers. */
+  readonly descriptor?: FolderDescriptor;
+  stat(path: string): Soon<Entry | undefined>;
+  list(path: string): Soon<Entry[]>;
+  read(path: string, offset: number, max: number): Soon<Uint8Array>;
+  open(path: string, append: boolean): Soon<FileHandle>;
+  rename(from: string, to: string): Soon<void>;
+  remove(path: string): Soon<void>;
+  link(target: string, path: string): Soon<void>;
+  usage(): Soon<{ available?: number }>;
+  lock(): Soon<Held>;
+}
+
+/** The clock. */
+export interface HostClock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** The local zone's offset at `millis`, in minutes east. */
+  offsetMinutes(millis: number): number;
+  sleep(millis: number): { done(): Promise<void>; cancel(): void };
+}
+
+/** Randomness fit for tokens. */
+export interface HostRandom {
+  /** Fills `bytes`, a view of wasm memory. */
+  fill(bytes: Uint8Array): void;
+}
+
+/** A signing key as the core knows it. */
+export interface SigningKey {
+  kid: string | null;
+  alg: string;
+}
+
+/** Signs with keys that wasm never sees. */
+export interface HostSigner {
+  /** In order of preference. */
+  keys(): SigningKey[];
+  /** JWS signature of `input` by key number `index`. `input` is a view of wasm memory. */
+  sign(index: number, input: Uint8Array): Promise<Uint8Array>;
+}
+
+/** `TransferTask` of `src/platform/transfer.rs`; opaque here but for the number. */
+export interface TransferTask {
+  file: number;
+  [key: string]: unknown;
+}
+
+/** `TransferOutcome` of `src/platform/transfer.rs`. */
+export type TransferOutcome = { outcome: 'stored' | 'refused' | 'broken'; [key: string]: unknown };
+
+/** Called with bytes received and resources seen. */
+export type OnProgress = (received: number, resources: number) => void;
+
+/** Runs transfers on workers. */
+export interface Transfers {
+  start(task: TransferTask, onProgress: OnProgress): { outcome(): Promise<TransferOutcome>; abort(): void };
+}
+
+/** All seams. */
+export interface Host {
+  /** Absent: `fetch`, through gloo-net in the core. */
+  http?: Transport;
+  storage: Backend;
+  clock: HostClock;
+  random: HostRandom;
+  signer?: HostSigner;
+  /** Absent: transfers run where the core runs. */
+  transfers?: Transfers;
+  event?(event: import('./index.d.ts').Event): void;
+}
+
+/** What a wasm file exports, as the glue of wasm-bindgen shows it. */
+export interface Core {
+  version(): string;
+  onPanic(handler: (message: string) => void): void;
+  transfer(host: Host, task: TransferTask, onProgress: OnProgress, cancelled: Promise<unknown>): Promise<TransferOutcome>;
+  checkBulk(config: object): void;
+  bulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BulkReport>;
+  cancelBulk(host: Host, config: object): Promise<void>;
+}

@@ -1,0 +1,372 @@
+/**
+ * A folder of Node's file system.
+ *
+ * Files are made with mode 0600 and folders with 0700: what is in them is clinical. Nothing is written through a link that
+ * leads out of the folder. In worker threads bytes are written with synchronous calls, the fastest way that Node has; on the
+ * main thread nothing blocks.
+ */
+import { constants, writeSync } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
+
+import { StorageError } from '../errors.js';
+import { takeLock } from '../locks/node-lockfile.js';
+
+/** @typedef {import('../host.d.ts').Backend} Backend */
+/** @typedef {import('../host.d.ts').FileHandle} FileHandle */
+
+const DIR_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/** Our own files in a folder, which `list` does not show: the lock, and links and locks in the making. */
+const OWN = /^\.(lock|link)(\.|$)/;
+
+/** How many files are looked at at once. */
+const BATCH = 64;
+
+const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+const DENIED = new Set(['EACCES', 'EPERM', 'EROFS']);
+const UNSUPPORTED = new Set(['ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
+
+/**
+ * @param {any} thrown
+ * @returns {StorageError}
+ */
+export function storageError(thrown) {
+  if (thrown instanceof StorageError) return thrown;
+  const code = String(thrown?.code ?? '');
+  // "ENOSPC: no space left on device, write" -> "no space left on device (ENOSPC), write"
+  const message = String(thrown?.message ?? thrown).replace(/^(E[A-Z0-9]+): ([^,]*)/, '$2 ($1)');
+  if (code === 'ENOENT') return new StorageError('notFound', message);
+  if (FULL.has(code)) return new StorageError('full', message);
+  if (DENIED.has(code)) return new StorageError('denied', message);
+  if (UNSUPPORTED.has(code)) return new StorageError('unsupported', message);
+  return new StorageError('other', message);
+}
+
+/**
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function guarded(work) {
+  try {
+    return await work();
+  } catch (error) {
+    throw storageError(error);
+  }
+}
+
+/** @param {any} error */
+const missing = (error) => error?.code === 'ENOENT';
+
+/** @implements {Backend} */
+export class NodeFolder {
+  #root;
+  #sync;
+  /** @type {string | undefined} The folder without links, once it is there. */
+  #real;
+
+  /**
+   * @param {string} path the folder; made by the first write if it is not there
+   * @param {{ sync?: boolean }} [options] `sync`: write with blocking calls; default in worker threads
+   */
+  constructor(path, { sync = !isMainThread } = {}) {
+    this.#root = resolve(path);
+    this.#sync = sync;
+    this.name = this.#root;
+    /** @type {import('../host.d.ts').FolderDescriptor} */
+    this.descriptor = { kind: 'node-fs', path: this.#root };
+  }
+
+  /** @param {string} path */
+  #at(path) {
+    if (isAbsolute(path) || path.includes('\0') || path.split(/[/\\]/).includes('..')) {
+      throw new StorageError('denied', 'the path leads out of the folder');
+    }
+    return join(this.#root, path);
+  }
+
+  async #realRoot() {
+    if (this.#real === undefined) {
+      await fs.mkdir(this.#root, { recursive: true, mode: DIR_MODE });
+      this.#real = await fs.realpath(this.#root);
+    }
+    return this.#real;
+  }
+
+  /**
+   * The real folder of a file that is about to change, made if it is not there.
+   * @param {string} absolute
+   * @returns {Promise<string>}
+   */
+  async #parent(absolute) {
+    const root = await this.#realRoot();
+    const dir = dirname(absolute);
+    if (dir === this.#root) return root;
+    let real;
+    try {
+      real = await fs.realpath(dir);
+    } catch (error) {
+      if (!missing(error)) throw error;
+      const parent = await this.#parent(dir);
+      await fs.mkdir(join(parent, basename(dir)), { mode: DIR_MODE }).catch((failed) => {
+        // Another transfer was faster, or it is a link to nothing: the next line tells.
+        if (failed.code !== 'EEXIST') throw failed;
+      });
+      real = await fs.realpath(dir);
+    }
+    if (real !== root && !real.startsWith(root + sep)) {
+      throw new StorageError('denied', `${dir} is a link that leads out of the folder`);
+    }
+    return real;
+  }
+
+  /** @param {string} path */
+  async #writable(path) {
+    const absolute = this.#at(path);
+    if (absolute === this.#root) throw new StorageError('denied', 'that is the folder itself');
+    return join(await this.#parent(absolute), basename(absolute));
+  }
+
+  /**
+   * @param {string} path
+   * @returns {Promise<import('../host.d.ts').Entry | undefined>}
+   */
+  stat(path) {
+    return guarded(async () => {
+      const absolute = this.#at(path);
+      try {
+        // The folder itself may be a link that the user made.
+        return entry(basename(path), await (path === '' ? fs.stat(absolute) : fs.lstat(absolute)));
+      } catch (error) {
+        if (missing(error) || /** @type {any} */ (error).code === 'ENOTDIR') return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /** @param {string} path */
+  list(path) {
+    return guarded(async () => {
+      const absolute = this.#at(path);
+      /** @type {string[]} */
+      let names;
+      try {
+        names = await fs.readdir(absolute);
+      } catch (error) {
+        if (missing(error)) return [];
+        throw error;
+      }
+      names = names.filter((name) => !OWN.test(name));
+      const entries = [];
+      for (let at = 0; at < names.length; at += BATCH) {
+        const batch = names.slice(at, at + BATCH).map(async (name) => {
+          // Gone since it was listed: then it is not there.
+          const stats = await fs.lstat(join(absolute, name)).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
+          return stats && entry(name, stats);
+        });
+        entries.push(...(await Promise.all(batch)));
+      }
+      return entries.filter((one) => one !== undefined);
+    });
+  }
+
+  /**
+   * @param {string} path
+   * @param {number} offset
+   * @param {number} max
+   */
+  read(path, offset, max) {
+    return guarded(async () => {
+      const file = await fs.open(this.#at(path), 'r');
+      try {
+        // Not more than is there: `max` is only a limit, and may be large.
+        const { size } = await file.stat();
+        const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(max, size - offset)));
+        let filled = 0;
+        while (filled < bytes.length) {
+          const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, offset + filled);
+          if (bytesRead === 0) break;
+          filled += bytesRead;
+        }
+        return /** @type {Uint8Array} */ (bytes.subarray(0, filled));
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  /**
+   * @param {string} path
+   * @param {boolean} append
+   * @returns {Promise<import('../host.d.ts').FileHandle>}
+   */
+  open(path, append) {
+    return guarded(async () => {
+      const { O_WRONLY, O_CREAT, O_APPEND, O_TRUNC, O_NOFOLLOW = 0 } = constants;
+      const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | (append ? O_APPEND : O_TRUNC);
+      const target = await this.#writable(path);
+      const file = await fs.open(target, flags, FILE_MODE).catch((error) => {
+        if (error.code === 'ELOOP') throw new StorageError('denied', `${target} is a link: it is not written through`);
+        throw error;
+      });
+      return this.#sync ? new SyncFile(file) : new AsyncFile(file);
+    });
+  }
+
+  /**
+   * @param {string} from
+   * @param {string} to
+   */
+  rename(from, to) {
+    return guarded(async () => {
+      const source = this.#at(from);
+      // A missing source must not make folders for it.
+      await fs.lstat(source);
+      const [old, target] = [await this.#writable(from), await this.#writable(to)];
+      await fs.rename(old, target);
+      await syncFolder(dirname(target));
+      if (dirname(old) !== dirname(target)) await syncFolder(dirname(old));
+    });
+  }
+
+  /** @param {string} path */
+  remove(path) {
+    return guarded(async () => {
+      try {
+        const stats = await fs.lstat(this.#at(path));
+        const target = await this.#writable(path);
+        await (stats.isDirectory() ? fs.rmdir(target) : fs.unlink(target));
+      } catch (error) {
+        if (!missing(error)) throw error;
+      }
+    });
+  }
+
+  /**
+   * @param {string} target
+   * @param {string} path
+   */
+  link(target, path) {
+    return guarded(async () => {
+      const link = await this.#writable(path);
+      this.#at(join(dirname(path), target)); // Refuses a target outside.
+      const there = await fs.lstat(link).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
+      if (there && !there.isSymbolicLink()) throw new StorageError('other', `${link} is there and is no link`);
+      // Made beside and renamed: at every moment there is the old link or the new one.
+      const fresh = join(dirname(link), `.link.${process.pid}.${Math.random().toString(36).slice(2)}`);
+      await fs.symlink(target, fresh);
+      try {
+        await fs.rename(fresh, link);
+      } catch (error) {
+        await fs.unlink(fresh);
+        throw error;
+      }
+      await syncFolder(dirname(link));
+    });
+  }
+
+  usage() {
+    return guarded(async () => {
+      const { bavail, bsize } = await fs.statfs(await this.#realRoot());
+      return { available: bavail * bsize };
+    });
+  }
+
+  lock() {
+    return guarded(async () => takeLock(await this.#realRoot()));
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {import('node:fs').Stats} stats
+ */
+function entry(name, stats) {
+  return { name, isDir: stats.isDirectory(), size: stats.isFile() ? stats.size : 0 };
+}
+
+/**
+ * Makes names survive a crash of the machine.
+ * @param {string} path
+ */
+async function syncFolder(path) {
+  // Windows has no such thing.
+  if (process.platform === 'win32') return;
+  const dir = await fs.open(path, 'r');
+  try {
+    await dir.sync();
+  } catch (error) {
+    // Some network file systems cannot; their servers keep names themselves.
+    if (/** @type {any} */ (error).code !== 'EINVAL') throw error;
+  } finally {
+    await dir.close();
+  }
+}
+
+/** @implements {FileHandle} */
+class SyncFile {
+  #file;
+
+  /** @param {fs.FileHandle} file */
+  constructor(file) {
+    this.#file = file;
+  }
+
+  /** @param {Uint8Array} bytes */
+  write(bytes) {
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file.fd, bytes, at, bytes.length - at);
+    } catch (error) {
+      throw storageError(error);
+    }
+  }
+
+  /** Not blocking: the disk may take its time, and other transfers of this thread can go on. */
+  flush() {
+    return guarded(() => this.#file.sync());
+  }
+
+  close() {
+    return guarded(() => this.#file.close());
+  }
+
+  release() {
+    this.#file.close().catch(() => {});
+  }
+}
+
+/** @implements {FileHandle} */
+class AsyncFile {
+  #file;
+
+  /** @param {fs.FileHandle} file */
+  constructor(file) {
+    this.#file = file;
+  }
+
+  /** @param {Uint8Array} view */
+  write(view) {
+    // The view is gone when this returns.
+    const bytes = Uint8Array.from(view);
+    return guarded(async () => {
+      for (let at = 0; at < bytes.length; ) {
+        at += (await this.#file.write(bytes, at, bytes.length - at)).bytesWritten;
+      }
+    });
+  }
+
+  flush() {
+    return guarded(() => this.#file.sync());
+  }
+
+  close() {
+    return guarded(() => this.#file.close());
+  }
+
+  release() {
+    this.#file.close().catch(() => {});
+  }
+}

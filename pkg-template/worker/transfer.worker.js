@@ -1,0 +1,18 @@
+/**
+ * A transfer worker in Node (`worker_threads`).
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { clock, random } from '../clock.js';
+import { createHttp } from '../http/node.js';
+import { load } from '../load-node.js';
+import { NodeFolder } from '../storage/node-fs.js';
+import { serve } from './serve.js';
+
+const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
+/** @type {{ compiled: import('../load-node.js').Compiled, folder: import('../host.d.ts').FolderDescriptor }} */
+const { compiled, folder } = workerData;
+
+const core = await load(compiled);
+const host = { http: createHttp(), storage: new NodeFolder(folder.path), clock, random };
+port.on('message', serve(core, host, (reply) => port.postMessage(reply)));

@@ -1,0 +1,113 @@
+//! Transfers on the host's pool of workers.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Waker;
+
+use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::convert::{from_js, settle, text, to_js};
+use super::host::JsClock;
+use super::http::HostHttp;
+use super::storage::JsStorage;
+use crate::ndjson::InPlace;
+use crate::platform::Transfers;
+use crate::platform::transfer::{TransferOutcome, TransferProgress, TransferTask};
+use crate::{Error, ErrorKind, Result};
+
+#[wasm_bindgen]
+extern "C" {
+    /// `TransferPool` of `host.d.ts`.
+    pub(super) type Pool;
+    #[wasm_bindgen(method, catch)]
+    fn start(this: &Pool, task: &JsValue, progress: &Closure<dyn Fn(f64, f64)>) -> Result<Running, JsValue>;
+
+    /// A transfer under way on a worker.
+    type Running;
+    #[wasm_bindgen(method, catch)]
+    fn outcome(this: &Running) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn abort(this: &Running) -> Result<(), JsValue>;
+}
+
+/// The host's pool, or no workers at all.
+pub(super) enum HostTransfers {
+    Pool(Pool),
+    InPlace(InPlace<HostHttp, JsStorage, JsClock>),
+}
+
+/// Aborts the transfer when it is dropped before its end.
+struct Guard {
+    running: Running,
+    ended: Cell<bool>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.ended.get() {
+            // Nobody is left to be told.
+            let _ = self.running.abort();
+        }
+    }
+}
+
+/// The latest progress, and who waits for it. The listener is only borrowed, so JS cannot call it itself.
+#[derive(Default)]
+struct Latest {
+    progress: Cell<Option<(f64, f64)>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+async fn on_pool(
+    pool: &Pool,
+    task: &TransferTask,
+    progress: &dyn Fn(TransferProgress),
+) -> Result<TransferOutcome, JsValue> {
+    let latest = Rc::new(Latest::default());
+    let listener = {
+        let latest = latest.clone();
+        Closure::<dyn Fn(f64, f64)>::new(move |received, resources| {
+            latest.progress.set(Some((received, resources)));
+            if let Some(waker) = latest.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        })
+    };
+    let guard = Guard { running: pool.start(&to_js(task), &listener)?, ended: Cell::new(false) };
+    let mut outcome = pin!(settle(guard.running.outcome()));
+    let settled = poll_fn(|context| {
+        *latest.waker.borrow_mut() = Some(context.waker().clone());
+        if let Some((received, resources)) = latest.progress.take() {
+            #[allow(clippy::cast_sign_loss)] // Counts.
+            progress(TransferProgress { file: task.file, received: received as u64, resources: resources as u64 });
+        }
+        outcome.as_mut().poll(context)
+    })
+    .await;
+    guard.ended.set(true);
+    from_js(&settled?).map_err(|message| JsValue::from_str(&message))
+}
+
+impl Transfers for HostTransfers {
+    async fn transfer(&self, task: TransferTask, progress: &dyn Fn(TransferProgress)) -> Result<TransferOutcome> {
+        match self {
+            Self::InPlace(transfers) => transfers.transfer(task, progress).await,
+            Self::Pool(pool) => on_pool(pool, &task, progress).await.map_err(|thrown| {
+                // The far end throws our own error, as `thrown` made it; anything else is a fault of the pool.
+                let ours = from_js::<Thrown>(&thrown).map(|thrown| thrown.error);
+                ours.unwrap_or_else(|_| Error::new(ErrorKind::Unsupported, "download", text(&thrown)))
+            }),
+        }
+    }
+}
+
+/// Our own error as it comes back from a worker, with keys beside it that do not matter here.
+#[derive(serde::Deserialize)]
+struct Thrown {
+    #[serde(flatten)]
+    error: Error,
+}

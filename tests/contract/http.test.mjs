@@ -1,0 +1,50 @@
+// The HTTP contract for Node's transport, and what concerns only Node.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
+import { connect } from 'node:tls';
+
+import { createHttp } from '../../pkg-template/http/node.js';
+import { httpContract } from './http-contract.mjs';
+import { certFile, serveProxy, serveTls } from './servers.mjs';
+
+describe('node', () => httpContract({ test, createHttp }));
+
+/** Fetches a URL in a new process that trusts the test certificate; resolves to what it prints. */
+async function fetchTrusting(url, env = {}) {
+  const code = `
+    import { createHttp } from ${JSON.stringify(new URL('../../pkg-template/http/node.js', import.meta.url).href)};
+    const exchange = createHttp().send('GET', process.argv[1], [], undefined, 5000);
+    try { await exchange.response(); console.log(Buffer.from(await exchange.chunk()).toString()); }
+    catch (error) { console.log(error.kind + ': ' + error.message); }`;
+  const args = ['--input-type=module', '-e', code, url];
+  const child = spawn(process.execPath, args, { env: { ...process.env, NODE_EXTRA_CA_CERTS: certFile, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const output = (await child.stdout.toArray()).join('');
+  if (child.exitCode === null) await once(child, 'exit');
+  return output.trim();
+}
+
+test('a01_extra_ca: NODE_EXTRA_CA_CERTS makes a server trusted, directly and through a proxy', async (t) => {
+  const { url, port } = await serveTls(t, (_, response) => response.end('secret'));
+  assert.equal(await fetchTrusting(url), 'secret');
+  const proxy = await serveProxy(t, { 'ehr.test': port });
+  assert.equal(await fetchTrusting('https://ehr.test/', { HTTPS_PROXY: proxy.url }), 'secret');
+  assert.deepEqual(proxy.asked, ['CONNECT ehr.test:443']);
+});
+
+test('a01_tls11: older TLS is refused, whatever Node is told', async (t) => {
+  const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' };
+  const { url, port } = await serveTls(t, (_, response) => response.end('secret'), old);
+  // The server does speak TLS 1.1.
+  const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...old });
+  await once(socket, 'secureConnect');
+  assert.equal(socket.getProtocol(), 'TLSv1.1');
+  socket.destroy();
+  assert.match(await fetchTrusting(url, { NODE_OPTIONS: '--tls-min-v1.0 --tls-cipher-list=DEFAULT@SECLEVEL=0' }), /^tls: .*TLS 1\.2/);
+});
+
+test('a01_no_override: NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing', async (t) => {
+  const { url } = await serveTls(t, (_, response) => response.end('secret'));
+  assert.match(await fetchTrusting(url, { NODE_EXTRA_CA_CERTS: '', NODE_TLS_REJECT_UNAUTHORIZED: '0', NODE_NO_WARNINGS: '1' }), /^tls: /);
+});
