@@ -2,4 +2,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic)]
 
+mod conformance_a_capability;
+mod conformance_c;
+mod conformance_g;
+mod protocol;
 mod smoke;

@@ -99,6 +99,13 @@ impl KickoffParams {
             separate_export_status: config.separate_export_status,
         })
     }
+
+    /// Of the types that were found, those that were not asked for (C11): a server may add what others refer to, or
+    /// ignore `_type`.
+    pub fn strays<'a>(&self, found: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        let asked = |name: &str| self.types.is_empty() || self.types.iter().any(|asked| asked == name);
+        found.into_iter().filter(|name| !asked(name) && *name != "OperationOutcome").collect()
+    }
 }
 
 /// Finds what makes no sense before anything is sent (C05, C10, C16, I04; DESIGN §6). Always [`crate::ErrorKind::Usage`].
