@@ -1,0 +1,145 @@
+import { EXIT, UsageError } from '../exit-codes.js';
+import { onInterrupt, repeatCommand } from '../interrupt.js';
+import { checkOutputFolder } from '../output-folder.js';
+import { Output } from '../output.js';
+import { openProgress } from '../progress.js';
+import { openClient } from '../server.js';
+import { printProblems, printSummary } from '../summary.js';
+
+/** How long a job that was told to stop may take for it; the process is gone within two seconds. */
+const GRACE_MILLIS = 1500;
+
+/** Flags that mean a key of the core's `BulkConfig`, whose value they have as it is. */
+const SAME = {
+  'type': 'types',
+  'type-filter': 'typeFilters',
+  'since': 'since',
+  'since-mode': 'sinceMode',
+  'until': 'until',
+  'elements': 'elements',
+  'patient': 'patients',
+  'include-associated-data': 'includeAssociatedData',
+  'organize-output-by': 'organizeOutputBy',
+  'output-format': 'outputFormat',
+  'allow-partial-manifests': 'allowPartialManifests',
+  'lenient': 'lenient',
+  'param': 'params',
+  'kickoff-method': 'kickoffMethod',
+  'max-poll-delay': 'maxPollDelay',
+  'poll-timeout': 'pollTimeout',
+};
+
+/**
+ * The export that the settings ask for, as the core's `BulkConfig` without the server. What is not set stays out.
+ * @param {Record<string, any>} settings
+ */
+export function bulkOptions(settings) {
+  const options = {};
+  for (const [flag, key] of Object.entries(SAME)) {
+    if (settings[flag] !== undefined) options[key] = settings[flag];
+  }
+  if (settings['no-default-filters']) options.defaultFilters = false;
+  if (settings['no-compression']) options.compress = false;
+  const { group, level } = settings;
+  if (group !== undefined && level !== undefined) throw new UsageError('--group and --level exclude each other');
+  if (group !== undefined) options.level = { group };
+  else if (level !== undefined) options.level = level;
+  return options;
+}
+
+/**
+ * Runs, resumes or cancels a bulk export.
+ * @param {import('../run.js').Invocation} invocation
+ * @returns {Promise<number>} exit status
+ */
+export async function run({ operand, settings, argv, output }) {
+  if (settings.type?.some((type) => type.toLowerCase() === 'help')) return printTypes(output);
+  if (operand === undefined) throw new UsageError('OUTPUT_DIR is missing');
+  const options = bulkOptions(settings);
+  await checkOutputFolder(operand);
+  const client = await openClient(settings, 'bulk');
+  await client.checkBulk(options);
+  const { openFolder } = await import('smart-fetch');
+  const folder = await openFolder(operand);
+  if (settings.cancel) return cancel(client, folder, settings, output);
+  return runJob({ client, folder, options, operand, settings, argv, output });
+}
+
+async function runJob({ client, folder, options, operand, settings, argv, output }) {
+  const progress = openProgress(settings.progress ?? 'auto', output, { verbose: settings.verbose, quiet: settings.quiet });
+  const began = performance.now();
+  const job = client.bulk(folder, options);
+  const stop = listenForStop({ job, progress, operand, argv });
+  try {
+    for await (const event of job) {
+      stop.seen(event);
+      progress.event(event);
+    }
+    const report = await job.result;
+    progress.stop();
+    progress.end({ type: 'finished', exitStatus: report.exitStatus, report });
+    if (settings.progress !== 'json' && !settings.quiet) printSummary(report, operand, performance.now() - began, output);
+    printProblems(report, output);
+    return report.exitStatus;
+  } catch (error) {
+    progress.stop();
+    if (stop.requested) {
+      progress.end({ type: 'interrupted', exitStatus: EXIT.interrupted });
+      output.error(stop.words());
+      return EXIT.interrupted;
+    }
+    const { code, operation, message, hint, retry, status } = error;
+    progress.end({ type: 'failed', exitStatus: error.exitStatus ?? EXIT.failed, error: { code, operation, message, hint, retry, status } });
+    throw error;
+  } finally {
+    stop.listenNoMore();
+  }
+}
+
+/** Ends the job at the first Ctrl-C, and the process at the second, or when the job takes too long about it. */
+function listenForStop({ job, progress, operand, argv }) {
+  let atServer = false;
+  const stop = {
+    requested: false,
+    seen(event) {
+      if (event.type === 'kickedOff' || (event.type === 'phase' && ['wait', 'download', 'finish'].includes(event.phase))) atServer = true;
+    },
+    words() {
+      const lines = [`Interrupted. What was received is kept in '${operand}'. To resume, run:`, `  ${repeatCommand(argv)}`];
+      if (atServer) lines.push('To cancel the export on the server instead, run:', `  ${repeatCommand(argv, ['--cancel'])}`);
+      return lines.join('\n');
+    },
+    listenNoMore: () => {},
+  };
+  const leave = () => {
+    progress.stop();
+    Output.lastWords(stop.words());
+    process.exit(EXIT.interrupted);
+  };
+  let timer;
+  const off = onInterrupt(() => {
+    stop.requested = true;
+    timer = setTimeout(leave, GRACE_MILLIS);
+    job.cancel();
+  }, leave);
+  stop.listenNoMore = () => {
+    clearTimeout(timer);
+    off();
+  };
+  return stop;
+}
+
+async function cancel(client, folder, settings, output) {
+  await client.cancelBulk(folder);
+  if (!settings.quiet) output.line('The export job was cancelled.');
+  return EXIT.complete;
+}
+
+async function printTypes(output) {
+  const { resourceTypes } = await import('smart-fetch');
+  const { usual, all } = await resourceTypes();
+  const list = (types) => types.map((type) => `  ${type}`).join('\n');
+  const others = all.filter((type) => !usual.includes(type));
+  output.line(`These resource types are supported:\n${list(['all', ...usual])}\n\nThese too, though 'all' does not include them:\n${list(others)}`);
+  return EXIT.complete;
+}

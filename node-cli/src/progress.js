@@ -1,0 +1,71 @@
+import { BarProgress } from './progress/bars.js';
+import { PlainProgress } from './progress/plain.js';
+
+/**
+ * What shows a job's events while it runs. No event may make it throw, and none that is dropped loses more than a line.
+ * @typedef {object} Progress
+ * @property {(event: object) => void} event takes an event of the job (`src/event.rs` in camelCase)
+ * @property {(text: string) => void} message prints a line of our own to standard error without disturbing the rest
+ * @property {() => void} stop takes down what must not stay; messages still work after it
+ * @property {(last: object) => void} end tells programs how it ended
+ */
+
+/**
+ * @param {'auto'|'bar'|'plain'|'json'|'none'} mode
+ * @param {import('./output.js').Output} output
+ * @param {{verbose?: boolean, quiet?: boolean}} talk
+ * @returns {Progress}
+ */
+export function openProgress(mode, output, talk = {}) {
+  switch (talk.quiet && mode !== 'json' ? 'none' : resolve(mode, output)) {
+    case 'bar':
+      return new BarProgress(output, talk);
+    case 'json':
+      return new JsonProgress(output);
+    case 'none':
+      return new QuietProgress(output);
+    default:
+      return new PlainProgress(output, talk);
+  }
+}
+
+function resolve(mode, output) {
+  if (mode !== 'auto') return mode;
+  return output.stderr.isTTY && process.env.TERM !== 'dumb' ? 'bar' : 'plain';
+}
+
+/** Warnings only. */
+class QuietProgress {
+  constructor(output) {
+    this.output = output;
+  }
+
+  event(event) {
+    if (event.type === 'warning') this.message(`Warning: ${event.message}`);
+  }
+
+  message(text) {
+    this.output.error(text);
+  }
+
+  stop() {}
+
+  end() {}
+}
+
+/** Events that the next of their kind makes obsolete. */
+const PASSING = new Set(['fileProgress', 'totals']);
+
+/** One event a line on standard output, for programs; warnings for people on standard error as well. */
+class JsonProgress extends QuietProgress {
+  event(event) {
+    super.event(event);
+    // A reader that is slower than the export must not make us hold the events.
+    if (PASSING.has(event.type) && !this.output.ready) return;
+    this.output.line(JSON.stringify(event));
+  }
+
+  end(last) {
+    this.output.line(JSON.stringify(last));
+  }
+}

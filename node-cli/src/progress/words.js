@@ -1,0 +1,33 @@
+import { formatDuration } from '../output.js';
+
+/** What to say when a phase begins; the words are those that users of Python smart-fetch know. */
+export const PHASES = {
+  discover: 'Looking at the server…',
+  kickOff: 'Asking for the export…',
+  wait: 'Waiting for the server to prepare the files…',
+  download: 'Bulk FHIR export finished, now downloading resources…',
+  finish: 'Finishing…',
+};
+
+const REASONS = {
+  status: 'waiting',
+  retry: 'waiting to try again',
+  throttled: 'waiting, since the server asks for fewer requests',
+};
+
+/** A wait in words: `40% done (1m so far, waiting for 5m more)`. */
+export function describeWait({ reason, left, progress, message }, soFar) {
+  const time = soFar === undefined ? `for ${formatDuration(left)}` : `${formatDuration(soFar)} so far, waiting for ${formatDuration(left)} more`;
+  const what = progress ?? REASONS[reason] ?? reason;
+  const text = soFar === undefined && !progress ? `${what} ${time}` : `${what} (${time})`;
+  return message ? `${message} ${capital(text)}` : capital(text);
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Text of a server without what could upset a terminal or break a line. */
+export function oneLine(text) {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim();
+}

@@ -1,0 +1,78 @@
+import { formatBytes, formatCount, formatDuration, formatTable, plural } from './output.js';
+import { oneLine } from './progress/words.js';
+
+/** How many of a kind are named. */
+const NAMED = 20;
+
+/**
+ * Prints what an export brought, on standard output.
+ * @param {object} report the core's `BulkReport`
+ * @param {string} folder as the user wrote it
+ * @param {number} millis how long it took
+ * @param {import('./output.js').Output} output
+ */
+export function printSummary(report, folder, millis, output) {
+  const types = Object.entries(report.types).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (types.length > 0) {
+    const rows = types.map(([type, { files, resources }]) => [oneLine(type), formatCount(files), formatCount(resources)]);
+    if (types.length > 1) rows.push(['Total', formatCount(sum(types, 'files')), formatCount(report.resources)]);
+    output.line(formatTable(['Type', 'Files', 'Resources'], rows));
+  }
+  if (report.emptyTypes.length > 0) output.line(`No resources of: ${report.emptyTypes.map(oneLine).join(', ')}`);
+  const messages = report.issues.filter((issue) => !isError(issue));
+  if (messages.length > 0) output.line(`Messages from server:${list(messages.map((issue) => issue.text))}`);
+  if (report.deletions > 0) output.line(`Deletions: ${formatCount(report.deletions)}, in '${folder}/deleted'`);
+  output.line(`${plural(report.files, 'file')}, ${formatBytes(report.bytes)} in '${folder}'; ${fetched(report, millis)}`);
+  if (report.verdict === 'complete') output.line('✨ Done ✨');
+}
+
+function fetched({ fetched: files, received }, millis) {
+  if (files === 0) return 'nothing was left to fetch';
+  const rate = received === undefined ? '' : `, ${formatBytes(received)} at ${formatBytes((received * 1000) / Math.max(1, millis))}/s`;
+  return `fetched ${plural(files, 'file')} in ${formatDuration(millis)}${rate}`;
+}
+
+/**
+ * Prints what is wrong with an export that finished, on standard error, the verdict last.
+ * @param {object} report the core's `BulkReport`
+ * @param {import('./output.js').Output} output
+ */
+export function printProblems(report, output) {
+  if (report.verdict === 'complete') return;
+  const errors = report.issues.filter(isError);
+  if (errors.length > 0) output.error(`Errors occurred during export:${list(errors.map((issue) => issue.text), report.errors)}`);
+  if (report.badLines > 0) output.error(`Lines that are no resources:${list(report.bad, report.badLines)}`);
+  if (report.failed.length > 0) {
+    output.error(`Files that could not be had:${list(report.failed.map(({ name, problem }) => `${name}: ${problem}`))}`);
+  }
+  output.error(verdict(report));
+}
+
+function verdict({ verdict: word, errors, badLines, failed }) {
+  if (word === 'incomplete') {
+    const missing = failed.length === 1 ? '1 file is missing' : `${formatCount(failed.length)} files are missing`;
+    return `Finished, but ${missing}. Run the same command again to get just ${failed.length === 1 ? 'that one' : 'those'}.`;
+  }
+  const found = [
+    ...(errors > 0 ? [`the server reported ${plural(errors, 'error')}`] : []),
+    ...(badLines > 0 ? [`${plural(badLines, 'line')} ${badLines === 1 ? 'is no resource' : 'are no resources'}`] : []),
+  ];
+  return `Finished with errors: ${found.join(', and ')}. Everything that the server offered is here; running it again fetches nothing more.`;
+}
+
+function isError({ severity }) {
+  return severity === 'error' || severity === 'fatal';
+}
+
+/** Distinct lines, the first of them, and how many there are beyond. */
+function list(texts, total = texts.length) {
+  const distinct = [...new Set(texts.map(oneLine))];
+  const named = distinct.slice(0, NAMED);
+  const repeated = texts.length - distinct.length;
+  const more = total - named.length - repeated;
+  return [...named.map((text) => `\n - ${text}`), ...(more > 0 ? [`\n - and ${formatCount(more)} more`] : [])].join('');
+}
+
+function sum(entries, key) {
+  return entries.reduce((total, [, value]) => total + value[key], 0);
+}

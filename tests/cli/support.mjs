@@ -1,0 +1,71 @@
+// The command line as its users have it: a process with arguments, two outputs and an exit status.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const BIN = fileURLToPath(new URL('../../node-cli/bin/smart-fetch.js', import.meta.url));
+
+/** Longer than any command here may take: a hung process must fail its own test, by name. */
+const DEADLINE_MILLIS = 120_000;
+
+/**
+ * Starts the command line.
+ * @param {string[]} args
+ * @param {{env?: object, cwd?: string, stdio?: any}} [options]
+ */
+export function start(args, { env, cwd, stdio = ['ignore', 'pipe', 'pipe'] } = {}) {
+  const child = spawn(process.execPath, [BIN, ...args], {
+    cwd,
+    stdio,
+    env: { ...process.env, NO_COLOR: '1', ...env },
+  });
+  const got = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr']) {
+    child[name]?.setEncoding('utf8').on('data', (text) => {
+      got[name] += text;
+    });
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MILLIS);
+  const ended = once(child, 'close').then(([code, signal]) => {
+    clearTimeout(timer);
+    return { code, signal, ...got };
+  });
+  return { child, ended, got };
+}
+
+/** Runs the command line to its end. */
+export function run(args, options) {
+  return start(args, options).ended;
+}
+
+/** Waits until `found(what was printed so far)` is true. */
+export async function printed(process, found) {
+  for (let waited = 0; waited < DEADLINE_MILLIS; waited += 20) {
+    const value = found(process.got);
+    if (value) return value;
+    if (process.child.exitCode !== null) break;
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+  }
+  throw new Error(`It was never printed.\nstdout: ${process.got.stdout}\nstderr: ${process.got.stderr}`);
+}
+
+/** A folder of its own for a test, gone after it. */
+export async function scratch(t) {
+  const path = await mkdtemp(join(tmpdir(), 'smart-fetch-cli-'));
+  t.after(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** All files below a folder, by path relative to it. */
+export async function filesBelow(folder) {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
+}

@@ -1,0 +1,134 @@
+// What is found before any request: help, versions, usage errors. Nothing is sent, nothing is written.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { filesBelow, run, scratch } from './support.mjs';
+
+const VERSION = JSON.parse(readFileSync(new URL('../../node-cli/package.json', import.meta.url), 'utf8')).version;
+/** Nobody listens there: a request would fail, and with another message. */
+const NOWHERE = ['--fhir-url', 'http://127.0.0.1:9/fhir'];
+
+test('--version prints name and version, before and after a command', async () => {
+  for (const args of [['--version'], ['bulk', '--version']]) {
+    assert.deepEqual(await run(args), { code: 0, signal: null, stdout: `smart-fetch ${VERSION}\n`, stderr: '' });
+  }
+});
+
+test('--help lists the commands that there are', async () => {
+  const { code, stdout, stderr } = await run(['--help']);
+  assert.equal(code, 0);
+  assert.equal(stderr, '');
+  for (const command of ['bulk', 'single', 'sandbox']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  assert.doesNotMatch(stdout, /hydrate|crawl|reset-symlinks/);
+});
+
+const FLAGS = {
+  bulk: `level group patient type type-filter no-default-filters since since-mode until elements include-associated-data kickoff-method
+    lenient organize-output-by output-format allow-partial-manifests param max-poll-delay poll-timeout cancel no-compression workers progress
+    fhir-url token-url header token-origin rewrite-url allow-insecure max-connections retry-delays smart-client-id smart-key
+    bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet version help`,
+  single: 'binary compact fhir-url token-url header smart-client-id smart-key basic-user basic-passwd bearer-token config verbose',
+  sandbox: 'port host data patients seed cors auth fault',
+};
+
+for (const [command, flags] of Object.entries(FLAGS)) {
+  test(`${command} --help names every flag`, async () => {
+    const { code, stdout } = await run([command, '--help']);
+    assert.equal(code, 0);
+    for (const flag of flags.split(/\s+/)) assert.match(stdout, new RegExp(`^  (-\\w, )?--${flag}[ \\n]`, 'm'), flag);
+    assert.ok(stdout.split('\n').every((line) => line.length <= 120 || line.startsWith('  smart-fetch')), 'fits a terminal');
+  });
+}
+
+/** Arguments, and what the message must say. */
+const WRONG = [
+  [[], /a command is missing: bulk, single, sandbox/],
+  [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
+  [['export', 'out'], /unknown command 'export'/],
+  [['--bogus'], /unknown option '--bogus'/],
+  [['bulk', 'out', '--bogus=hidden-value'], /unknown option '--bogus'\./],
+  [['bulk', 'out', '--fhir', 'x'], /unknown option '--fhir'; did you mean '--fhir-url'\?/],
+  [['bulk', ...NOWHERE], /OUTPUT_DIR is missing/],
+  [['bulk', 'out', 'more', ...NOWHERE], /there is more than one OUTPUT_DIR/],
+  [['bulk', 'out'], /--fhir-url is required/],
+  [['bulk', 'out', '--fhir-url'], /--fhir-url needs a value/],
+  [['bulk', 'out', '--fhir-url', 'ehr.example.org'], /--fhir-url: 'ehr\.example\.org' is not a URL/],
+  [['bulk', 'out', '--fhir-url', 'https://user:canary@ehr.example.org'], /--fhir-url: must not hold a user name or a password/],
+  [['bulk', 'out', '--fhir-url', 'https://ehr.example.org/?a=b'], /must not have a query/],
+  [['bulk', 'out', ...NOWHERE, '--retry-delays', '1m,soon'], /--retry-delays: 'soon' is not a duration; write for example/],
+  [['bulk', 'out', ...NOWHERE, '--max-poll-delay', '-5m'], /--max-poll-delay: '-5m' is not a duration/],
+  [['bulk', 'out', ...NOWHERE, '--poll-timeout', '1y'], /--poll-timeout: '1y' is not a duration/],
+  [['bulk', 'out', ...NOWHERE, '--max-connections', '0'], /--max-connections: '0' is not a whole number from 1/],
+  [['bulk', 'out', ...NOWHERE, '--workers', '2.5'], /--workers: '2\.5' is not a whole number/],
+  [['bulk', 'out', ...NOWHERE, '--level', 'group'], /--level: 'group' is none of system, patient/],
+  [['bulk', 'out', ...NOWHERE, '--level', 'patient', '--group', '1'], /--group and --level exclude each other/],
+  [['bulk', 'out', ...NOWHERE, '--since-mode', 'never'], /--since-mode: 'never' is none of auto, updated, created/],
+  [['bulk', 'out', ...NOWHERE, '--kickoff-method', 'PUT'], /--kickoff-method: 'PUT' is none of auto, get, post/],
+  [['bulk', 'out', ...NOWHERE, '--progress', 'loud'], /--progress: 'loud' is none of auto, bar, plain, json, none/],
+  [['bulk', 'out', ...NOWHERE, '--param', 'novalue'], /--param: 'novalue' must have the form NAME=VALUE/],
+  [['bulk', 'out', ...NOWHERE, '--rewrite-url', 'http://a'], /--rewrite-url: 'http:\/\/a' must have the form FROM=TO/],
+  [['bulk', 'out', ...NOWHERE, '--token-origin', 'https://a.example/path'], /--token-origin: .* is not an origin/],
+  [['bulk', 'out', ...NOWHERE, '--header', 'no colon'], /--header: must have the form 'Name: value'/],
+  [['bulk', 'out', ...NOWHERE, '--header', 'X-Key: caf\u00e9\u4e2d'], /--header: the value of X-Key holds characters/],
+  [['bulk', 'out', ...NOWHERE, '--elements', 'id,,name'], /--elements: an item of the list is empty/],
+  [['bulk', 'out', ...NOWHERE, '-v', '-q'], /--verbose and --quiet exclude each other/],
+  [['bulk', 'out', ...NOWHERE, '--bundle'], /--bundle is not in this version/],
+  [['bulk', 's3://bucket/out', ...NOWHERE], /Expected a local folder, but 's3:\/\/bucket\/out' looks like a URL\./],
+  [['bulk', 'file.txt', ...NOWHERE], /Expected an output folder, but 'file\.txt' is a file\./],
+  [['bulk', 'file.txt/deep/out', ...NOWHERE], /The output folder 'file\.txt\/deep\/out' cannot be made, because '.*file\.txt' is a file\./],
+  [['bulk', 'out', ...NOWHERE, '--smart-client-id', 'app'], /You must provide both a SMART client ID and a SMART key/],
+  [['bulk', 'out', ...NOWHERE, '--smart-key', 'key.pem'], /You must provide both a SMART client ID and a SMART key/],
+  [['bulk', 'out', ...NOWHERE, '--basic-user', 'me'], /You must provide both a Basic user and a Basic password/],
+  [['bulk', 'out', ...NOWHERE, '--basic-user', 'me', '--basic-passwd', 'canary', '--bearer-token', 'canary'], /Multiple authentication methods/],
+  [['bulk', 'out', ...NOWHERE, '--smart-client-id', 'app', '--smart-key', 'file.txt'], /unrecognized private key file 'file\.txt' \(must end in/],
+  [['bulk', 'out', ...NOWHERE, '--smart-client-id', 'app', '--smart-key', 'gone.pem'], /--smart-key: could not read 'gone\.pem': there is no such file/],
+  [['bulk', 'out', ...NOWHERE, '--smart-client-id', 'app', '--smart-key', 'folder.jwks'], /--smart-key: could not read 'folder\.jwks': it is a folder/],
+  [['bulk', 'out', ...NOWHERE, '--bearer-token', './gone/canary'], /--bearer-token looks like a path, but no such file can be read/],
+  [['bulk', 'out', ...NOWHERE, '--bearer-token', 'empty.txt'], /--bearer-token: the file 'empty\.txt' is empty/],
+  [['bulk', 'out', '-c', 'gone.toml'], /Could not read the config file 'gone\.toml': there is no such file/],
+  [['bulk', 'out', '-c', 'bad.toml'], /Config file 'bad\.toml' is not valid TOML: line 2, column/],
+  [['bulk', 'out', '-c', 'unknown.toml'], /Config file 'unknown\.toml' has an unknown key 'fhir-ulr'; did you mean 'fhir-url'\?/],
+  [['bulk', 'out', '-c', 'types.toml'], /lenient in types\.toml: must be true or false/],
+  [['bulk', 'out', '-c', 'list.toml'], /fhir_url in list\.toml: takes one value, not a list/],
+  [['bulk', 'out', '-c', 'number.toml'], /group in number\.toml: must be a text in quotation marks/],
+  [['single', ...NOWHERE], /TYPE\/ID is missing/],
+  [['single', 'Patient/1'], /--fhir-url is required/],
+  [['sandbox', '--fault', 'nonsense=1'], /nonsense/],
+  [['sandbox', '--fault', 'nonsense'], /nonsense/],
+  [['sandbox', '--port', '70000'], /--port: '70000' is not a whole number from 0 to 65535/],
+];
+
+let folder;
+let written;
+
+before(async (t) => {
+  folder = await scratch(t);
+  const files = {
+    'file.txt': 'text',
+    'empty.txt': '\n',
+    'broken.jwks': '{"keys": [{"kty": "EC", "d": "canary"',
+    'public.jwks': '{"keys": [{"kty": "EC", "crv": "P-384", "x": "canary", "y": "canary", "alg": "ES384", "kid": "1", "key_ops": ["verify"]}]}',
+    'bad.toml': 'fhir-url = "http://127.0.0.1:9"\nbearer-token = "canary\n',
+    'unknown.toml': 'fhir-ulr = "http://127.0.0.1:9"\n',
+    'types.toml': 'fhir-url = "http://127.0.0.1:9"\nlenient = "yes"\n',
+    'list.toml': 'fhir_url = ["http://127.0.0.1:9"]\n',
+    'number.toml': 'fhir-url = "http://127.0.0.1:9"\ngroup = 12\n',
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+  await mkdir(join(folder, 'folder.jwks'));
+  written = await filesBelow(folder);
+});
+
+for (const [args, message] of WRONG) {
+  test(`usage error: smart-fetch ${args.join(' ')}`, async () => {
+    const { code, stdout, stderr } = await run(args, { cwd: folder });
+    assert.match(stderr, message);
+    assert.equal(stdout, '');
+    assert.equal(code, 2);
+    assert.equal(stderr.trim().split('\n').length, 1, `one line: ${stderr}`);
+    assert.doesNotMatch(stderr, /canary|hidden-value|Internal error/);
+    assert.deepEqual(await filesBelow(folder), written, 'nothing was written');
+  });
+}
