@@ -1,5 +1,6 @@
 // REST: search with paging, reads, Binary. Bundles are put together from the stored lines, which are never re-encoded.
 import { HttpError, FHIR_JSON, playStep, sendBody, sendJson } from './reply.js';
+import { pathValues } from './search/paths.js';
 import { parseQuery } from './search/query.js';
 
 const PAGE = 100;
@@ -78,6 +79,10 @@ class MemoryTable {
 
   resource(row) {
     return this.resources[row];
+  }
+
+  values(row, path) {
+    return pathValues(this.resources[row], path);
   }
 
   updated(row) {

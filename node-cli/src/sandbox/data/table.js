@@ -4,10 +4,12 @@
 import fs from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
+import { pathValues } from '../search/paths.js';
 import { patientOf, updatedOf } from './compartment.js';
 
 const NEWLINE = 10;
 const CHUNK = 1 << 20;
+const MAX_KEPT_ROWS = 200_000;
 
 /** A growing array of numbers, 8 bytes each. */
 class Numbers {
@@ -67,6 +69,7 @@ export class Table {
   #updated = new Numbers();
   #scan = null;
   #index = null;
+  #columns = new Map();
 
   /** @param {string} type resource type; @param {DataFile[]} files in name order */
   constructor(type, files) {
@@ -176,6 +179,18 @@ export class Table {
 
   resource(row) {
     return JSON.parse(this.line(row).toString('utf8'));
+  }
+
+  /**
+   * Values at a path of the row's resource (see pathValues). Those of tables of ordinary size are kept, so that a
+   * crawl, which asks the same of every patient, does not parse each line again and again.
+   */
+  values(row, path) {
+    if (this.count > MAX_KEPT_ROWS) return pathValues(this.resource(row), path);
+    let column = this.#columns.get(path);
+    if (!column) this.#columns.set(path, column = new Array(this.count));
+    column[row] ??= pathValues(this.resource(row), path);
+    return column[row];
   }
 
   /** The line of a resource by id, or null. */

@@ -2,7 +2,6 @@
 import { HttpError } from '../reply.js';
 import { dateTest, valueRange } from './dates.js';
 import { searchParams } from './params.js';
-import { pathValues } from './paths.js';
 
 /** Parameters that shape the answer and select nothing. */
 export const RESULT_PARAMS = new Set(['_count', '_elements', '_format', '_include', '_pretty', '_revinclude', '_sort', '_summary', '_total', '_offset']);
@@ -19,7 +18,7 @@ export function parseQuery(type, params, { unsupported = [], lenient = false } =
   let ids = null;
   let patients = null;
   const rowTests = []; // (table, row) => boolean, from the index alone
-  const tests = []; // (resource) => boolean
+  const tests = []; // (path => values) => boolean
   for (const [key, raw] of params) {
     if (RESULT_PARAMS.has(key)) continue;
     const [name, modifier] = key.split(':');
@@ -42,11 +41,8 @@ export function parseQuery(type, params, { unsupported = [], lenient = false } =
       const found = [];
       for (const row of candidates(table, ids, patients)) {
         if (!rowTests.every((test) => test(table, row))) continue;
-        if (tests.length > 0) {
-          const resource = table.resource(row);
-          if (!tests.every((test) => test(resource))) continue;
-        }
-        found.push(row);
+        const values = (path) => table.values(row, path);
+        if (tests.every((test) => test(values))) found.push(row);
       }
       return Uint32Array.from(found);
     },
@@ -85,7 +81,7 @@ function dateTestOf(name, value) {
 function valueTest(name, modifier, { kind, paths }, values) {
   if (modifier === 'missing') {
     const missing = values[0] === 'true';
-    return (resource) => paths.every((path) => pathValues(resource, path).length === 0) === missing;
+    return (valuesAt) => paths.every((path) => valuesAt(path).length === 0) === missing;
   }
   const negate = modifier === 'not';
   if (modifier !== undefined && !negate && !(kind === 'string' && ['contains', 'exact'].includes(modifier))) {
@@ -103,7 +99,7 @@ function valueTest(name, modifier, { kind, paths }, values) {
       };
     },
   }[kind]();
-  return (resource) => paths.some((path) => pathValues(resource, path).some(match)) !== negate;
+  return (valuesAt) => paths.some((path) => valuesAt(path).some(match)) !== negate;
 }
 
 function anyToken(values) {
