@@ -4,6 +4,10 @@
 
 mod conformance_a_capability;
 mod conformance_c;
+mod conformance_c_answer;
+mod conformance_d;
+mod conformance_e;
+mod conformance_e_pages;
 mod conformance_g;
 mod protocol;
 mod smoke;

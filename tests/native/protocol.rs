@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use smart_fetch::Result;
+use serde_json::{Value, json};
 use smart_fetch::auth::ScopeRequest;
-use smart_fetch::bulk::kickoff::{self, Attempt, KickoffParams};
+use smart_fetch::bulk::kickoff::{self, Attempt, KickoffParams, validate};
 use smart_fetch::bulk::manifest::Manifest;
 use smart_fetch::bulk::poll::{self, PollConfig, Progress};
 use smart_fetch::config::{AuthConfig, BulkConfig, KickoffMethod, Level, ServerConfig};
 use smart_fetch::fhir::{capability::Capability, metadata};
 use smart_fetch::http::Client;
-use smart_fetch::testing::{Host, Seen};
+use smart_fetch::testing::{Host, Reply, Seen};
+use smart_fetch::{ErrorKind, Result};
 
 pub(crate) const BASE: &str = "https://ehr.example/a/fhir";
 pub(crate) const STATUS: &str = "https://ehr.example/status/1";
@@ -118,4 +119,72 @@ pub(crate) fn group(id: &str) -> BulkConfig {
 
 pub(crate) fn by(method: KickoffMethod) -> BulkConfig {
     BulkConfig { kickoff_method: method, types: vec!["Patient".into(), "Condition".into()], ..config() }
+}
+
+pub(crate) fn accepted() -> Reply {
+    Reply::new(202).header("Content-Location", STATUS)
+}
+
+/// A server that takes `method` only and answers `refusal` to the other one.
+pub(crate) fn taking(method: &str, refusal: u16) -> Host {
+    let host = Host::new();
+    host.http.on("GET", "$export", Reply::new(refusal)).on("POST", "$export", Reply::new(refusal));
+    host.http.off(method, "$export").on(method, "$export", accepted());
+    host
+}
+
+pub(crate) fn usage(config: &BulkConfig) -> String {
+    let error = validate(config).unwrap_err();
+    assert_eq!((error.kind, error.exit_status()), (ErrorKind::Usage, 2));
+    error.to_string()
+}
+
+pub(crate) fn filtered(types: &[&str], filters: &[&str]) -> BulkConfig {
+    let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+    BulkConfig { types: owned(types), type_filters: owned(filters), ..config() }
+}
+
+/// A request with everything in it.
+pub(crate) fn everything() -> BulkConfig {
+    BulkConfig {
+        level: Level::Patient,
+        since: Some("2026-01-02T03:04:05.123+05:30".into()),
+        until: Some("2026-02-01T00:00:00Z".into()),
+        elements: vec!["id,Patient.name".into()],
+        patients: vec!["1".into(), "Patient/2".into()],
+        include_associated_data: vec!["LatestProvenanceResources".into(), "_mine".into()],
+        organize_output_by: Some("Patient".into()),
+        output_format: Some("ndjson".into()),
+        allow_partial_manifests: true,
+        params: vec![("_minimumFileSize".into(), "10".into()), ("x".into(), "a&b".into())],
+        ..filtered(&["Patient", "Condition"], &["Condition?code=a,b", "Condition?onset-date=gt2020"])
+    }
+}
+
+pub(crate) const TIME: &str = "2026-01-01T00:00:00.123Z";
+
+/// A manifest with `more` members.
+pub(crate) fn manifest(more: Value) -> Value {
+    let mut value = json!({"transactionTime": TIME, "requiresAccessToken": true});
+    value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    value
+}
+
+pub(crate) fn file(name: &str) -> Value {
+    json!({"type": "Patient", "url": format!("https://ehr.example/files/{name}")})
+}
+
+pub(crate) fn ok(value: &Value) -> Reply {
+    Reply::json(200, &value.to_string())
+}
+
+/// Reads one manifest; returns it with the codes of the warnings.
+pub(crate) fn read(value: &Value) -> (Manifest, Vec<String>) {
+    let host = Host::new();
+    host.http.on("GET", "/status/1", ok(value));
+    (poll(&host).unwrap(), host.warnings())
+}
+
+pub(crate) fn names(manifest: &Manifest) -> Vec<String> {
+    urls(manifest).iter().map(|url| url.rsplit('/').next().unwrap().to_owned()).collect()
 }

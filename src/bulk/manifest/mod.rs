@@ -171,9 +171,9 @@ impl Merger {
         self.manifest
     }
 
-    /// Takes the page that was read from `url`. Returns how many files were new, and what to tell the user. Files that
+    /// Takes the page that was read from `url`. Returns what to tell the user, each thing once. Files that
     /// an earlier reading of the page had and this one lacks are kept: once listed, a file is final (E10).
-    pub fn add(&mut self, url: &str, page: Page, expires: Option<i64>) -> Result<(usize, Vec<Notice>), String> {
+    pub fn add(&mut self, url: &str, page: Page, expires: Option<i64>) -> Result<Vec<Notice>, String> {
         let mut notices = page.notices;
         let manifest = &mut self.manifest;
         if self.unusable.is_empty() {
@@ -210,7 +210,6 @@ impl Merger {
         self.unusable.insert(url.to_owned(), page.unusable_entries);
         manifest.unusable_entries = self.unusable.values().sum();
         manifest.pages = u32::try_from(self.unusable.len()).unwrap_or(u32::MAX);
-        let before = manifest.files.len();
         for file in page.files {
             let identity = file.identity();
             if let Some(at) = self.known.get(&identity) {
@@ -224,9 +223,8 @@ impl Merger {
         if manifest.files.len() > MAX_FILES {
             return Err(format!("The manifest lists more than {MAX_FILES} files."));
         }
-        let added = manifest.files.len() - before;
         notices.retain(|notice| self.told.insert(notice.code));
-        Ok((added, notices))
+        Ok(notices)
     }
 }
 

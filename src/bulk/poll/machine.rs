@@ -61,7 +61,9 @@ pub struct Poll {
     config: PollConfig,
     url: String,
     pages_seen: BTreeSet<String>,
+    /// Pages in a row that brought no file, and the files known when the page at hand began.
     empty_pages: u32,
+    files_before: usize,
     merger: Merger,
     notices: Vec<Notice>,
     started: Option<i64>,
@@ -84,6 +86,7 @@ impl Poll {
             url: status_url.to_owned(),
             pages_seen: [status_url.to_owned()].into(),
             empty_pages: 0,
+            files_before: 0,
             merger: Merger::default(),
             notices: Vec::new(),
             started: None,
@@ -237,9 +240,8 @@ impl Poll {
 
     fn record(&mut self, reply: &Reply, page: Page) -> Result<()> {
         let expires = reply.headers.get("expires").and_then(parse_http_date);
-        let (added, notices) =
+        let notices =
             self.merger.add(&self.url, page, expires).map_err(|why| Error::new(ErrorKind::Protocol, "status", why))?;
-        self.empty_pages = if added > 0 { 0 } else { self.empty_pages.saturating_add(1) };
         self.notices.extend(notices);
         Ok(())
     }
@@ -247,6 +249,9 @@ impl Poll {
     /// Goes on to the next page, which is polled like the first (E08, E09), or ends.
     fn follow(&mut self, next: Option<String>) -> Step {
         let Some(next) = next else { return Step::Done };
+        let files = self.manifest().files.len();
+        self.empty_pages = if files > self.files_before { 0 } else { self.empty_pages + 1 };
+        self.files_before = files;
         let circle = !self.pages_seen.insert(next.clone());
         if circle || self.empty_pages > MAX_EMPTY_PAGES {
             let why = if circle { "link in a circle" } else { "go on without end and without files" };
