@@ -9,5 +9,6 @@ mod conformance_d;
 mod conformance_e;
 mod conformance_e_pages;
 mod conformance_g;
+mod ndjson;
 mod protocol;
 mod smoke;
