@@ -11,6 +11,7 @@ mod conformance_d;
 mod conformance_e;
 mod conformance_e_pages;
 mod conformance_g;
+mod http;
 mod ndjson;
 mod politeness;
 mod protocol;

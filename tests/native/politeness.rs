@@ -65,7 +65,10 @@ fn a_server_with_a_hard_limit_costs_little_more_than_knowing_it() {
             assert_eq!(none, 0);
             let (found, refused) = fetch_many(1500, most, max, busy(), delay);
             assert!(found < known * 11 / 10, "{found} ms against {known} ms at {most} of {max}");
-            assert!(refused <= max as usize - most as usize + 8, "{refused} requests were turned away at {most} of {max}");
+            assert!(
+                refused <= max as usize - most as usize + 8,
+                "{refused} requests were turned away at {most} of {max}"
+            );
         }
     }
 }
