@@ -1,1 +1,11 @@
 //! Plan, run, resume, finish: the one module that knows all the others.
+
+mod bulk;
+mod cancel;
+mod report;
+mod single;
+
+pub use bulk::{bulk, check_bulk};
+pub use cancel::cancel_bulk;
+pub use report::{BulkReport, FailedFile, TypeCount, Verdict};
+pub use single::{SingleConfig, single};

@@ -15,6 +15,7 @@
 //! | [`ndjson`] | the file pipeline: decode, check, count, encode |
 //! | [`bulk`] | Bulk Data `$export`: kick-off, status, manifest, download, clean-up |
 //! | [`folder`] | the folder: names, `.metadata`, ledger, commit, the bulk export log |
+//! | [`update`] | what to ask for: types, filters, since when |
 //! | [`job`] | plan, run, resume, finish: the one module that knows the others |
 
 pub mod auth;
@@ -30,6 +31,7 @@ pub mod ndjson;
 pub mod platform;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod update;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 

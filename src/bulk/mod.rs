@@ -1,6 +1,7 @@
 //! Bulk Data `$export`: kick-off, status, manifest, download, clean-up.
 
 pub mod cleanup;
+pub mod download;
 pub mod kickoff;
 pub mod manifest;
 pub mod poll;

@@ -1,1 +1,12 @@
-//! The folder: names, `.metadata`, ledger, commit, the bulk export log.
+//! The folder: names, `.metadata`, ledger, commit, the bulk export log. A contract with other tools (DESIGN §5).
+
+pub mod layout;
+pub mod ledger;
+pub mod log;
+pub mod metadata;
+pub mod state;
+
+pub use ledger::{FileEntry, FileState, Job, JobState, Ledger};
+pub use log::Log;
+pub use metadata::{Kind, Metadata};
+pub use state::OutputFolder;

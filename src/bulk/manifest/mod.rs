@@ -237,7 +237,7 @@ fn is_earlier(a: &str, b: &str) -> bool {
 
 /// The URL without the query parameters of the signing schemes of AWS, Google and Azure; other URLs as they are, since
 /// elsewhere any parameter may be what tells files apart.
-fn unsigned(url: &str) -> String {
+pub(crate) fn unsigned(url: &str) -> String {
     let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
     let names: BTreeSet<String> = query.split('&').map(name).collect();

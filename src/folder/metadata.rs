@@ -1,0 +1,184 @@
+//! `.metadata`: the folder's state in the reference's own form. Keys that are not ours are kept as they are.
+
+use serde_json::{Map, Value};
+
+use super::layout::METADATA;
+use crate::fhir::instant;
+use crate::platform::{Clock, FileWriter, Platform, Storage, WriteMode};
+use crate::{Error, ErrorKind, Result};
+
+/// What a folder is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Numbered subfolders and links to what is current.
+    Managed,
+    /// The files of one export.
+    Output,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Managed => "managed",
+            Self::Output => "output",
+        }
+    }
+
+    fn pretty(word: &str) -> String {
+        format!("{} {word} folder", if word == "managed" { "a" } else { "an" })
+    }
+}
+
+/// The content of `.metadata`.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    kind: Kind,
+    map: Map<String, Value>,
+    changed: bool,
+}
+
+/// Biggest `.metadata` that is read: a ledger of a million files.
+const MAX_BYTES: usize = 1 << 30;
+
+impl Metadata {
+    /// Reads the folder's `.metadata`; an empty one if there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] if the folder is of another kind, [`ErrorKind::Corrupt`] if the file is no JSON object.
+    pub async fn load<P: Platform>(platform: &P, kind: Kind) -> Result<Self> {
+        let storage = platform.storage();
+        if storage.stat(METADATA).await?.is_none() {
+            return Ok(Self { kind, map: Map::new(), changed: false });
+        }
+        let bytes = read_all(storage, METADATA).await?;
+        let map: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::new(ErrorKind::Corrupt, "open folder", format!("The folder's .metadata file cannot be read: {e}."))
+                .with_hint("Restore it from a backup, or choose another folder; the data files are not touched.")
+        })?;
+        if let Some(found) = map.get("kind").and_then(Value::as_str)
+            && found != kind.word()
+        {
+            let (want, found) = (Kind::pretty(kind.word()), Kind::pretty(found));
+            return Err(Error::new(
+                ErrorKind::Mismatch,
+                "open folder",
+                format!("The folder is not {want}, but {found}."),
+            )
+            .with_hint("Choose another folder for this command."));
+        }
+        Ok(Self { kind, map, changed: false })
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.map.get(key)
+    }
+
+    /// The text of a key.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.get(key).and_then(Value::as_str)
+    }
+
+    /// Sets a key; new keys go to the end.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        let value = value.into();
+        if self.map.get(key) != Some(&value) {
+            self.map.insert(key.to_owned(), value);
+            self.changed = true;
+        }
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: &str) {
+        self.changed |= self.map.shift_remove(key).is_some();
+    }
+
+    /// Whether nothing was ever written here.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// The types that are done, with the time to which they are.
+    pub fn done(&self) -> Map<String, Value> {
+        self.get("done").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    /// Marks a type as done to `time` (ISO 8601 as [`instant::iso`] writes it).
+    pub fn mark_done(&mut self, resource_type: &str, time: &str) {
+        let mut done = self.done();
+        done.insert(resource_type.to_owned(), Value::from(time));
+        self.set("done", done);
+    }
+
+    /// The text to write, if anything changed since the last one; [`write`] writes it.
+    pub fn render(&mut self, clock: &impl Clock) -> Result<Option<String>> {
+        if !self.changed {
+            return Ok(None);
+        }
+        self.set("kind", self.kind.word());
+        self.set("timestamp", now_iso(clock));
+        self.set("version", crate::VERSION);
+        let text = serde_json::to_string_pretty(&self.map).map_err(|e| {
+            Error::new(ErrorKind::Storage, "save state", format!("The folder's state could not be written: {e}."))
+        })?;
+        self.changed = false;
+        Ok(Some(ascii(&text)))
+    }
+
+    /// Takes note that a text was not written after all.
+    pub fn not_written(&mut self) {
+        self.changed = true;
+    }
+}
+
+/// Writes `.metadata`: temporary file, flush, rename.
+pub async fn write<P: Platform>(platform: &P, text: &str) -> Result<()> {
+    let storage = platform.storage();
+    let temporary = format!("{METADATA}.tmp");
+    let mut file = storage.open(&temporary, WriteMode::Create).await?;
+    file.write(text.as_bytes()).await?;
+    file.flush().await?;
+    file.close().await?;
+    Ok(storage.rename(&temporary, METADATA).await?)
+}
+
+/// Reads a whole small file.
+pub(crate) async fn read_all<S: Storage>(storage: &S, path: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        let more = storage.read(path, bytes.len() as u64, 1 << 20).await?;
+        if more.is_empty() {
+            return Ok(bytes);
+        }
+        bytes.extend(more);
+        if bytes.len() > MAX_BYTES {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "read",
+                format!("{path} is too large to be what it should be."),
+            ));
+        }
+    }
+}
+
+/// Escapes everything outside ASCII, as the reference's JSON does.
+pub(crate) fn ascii(json: &str) -> String {
+    use std::fmt::Write;
+    let mut result = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            result.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(result, "\\u{unit:04x}");
+            }
+        }
+    }
+    result
+}
+
+/// The local time as the reference writes it: `2026-11-21T09:56:32.071000+00:00`, no fraction when it is zero.
+pub fn now_iso(clock: &impl Clock) -> String {
+    let millis = clock.now_millis();
+    instant::iso(millis, clock.offset_minutes(millis))
+}

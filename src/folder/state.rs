@@ -1,0 +1,227 @@
+//! An output folder at work: its `.metadata` and ledger in memory, written back often enough, and what a crash left behind.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeSet;
+
+use super::layout::{self, PART};
+use super::ledger::{FileEntry, FileState, Job, Ledger};
+use super::metadata::{self, Kind, Metadata};
+use crate::platform::transfer::FileFacts;
+use crate::platform::{Clock, Platform, Storage};
+use crate::{ErrorKind, Result, ndjson};
+
+/// Shortest time between two writes of the ledger on account of finished files.
+const SAVE_EVERY_MILLIS: i64 = 500;
+
+/// An output folder, open and locked.
+pub struct OutputFolder<'p, P: Platform> {
+    platform: &'p P,
+    metadata: RefCell<Metadata>,
+    ledger: RefCell<Ledger>,
+    due: Cell<i64>,
+    saving: futures_util::lock::Mutex<()>,
+    _lock: <P::Storage as Storage>::Lock,
+}
+
+impl<'p, P: Platform> OutputFolder<'p, P> {
+    /// Locks the folder and reads its state.
+    ///
+    /// # Errors
+    /// `Locked` if another job has it, `Mismatch` if it is no output folder.
+    pub async fn open(platform: &'p P) -> Result<Self> {
+        let metadata = Metadata::load(platform, Kind::Output).await?;
+        let lock = platform.storage().lock().await?;
+        // Read again under the lock: the job that had it may just have written.
+        let metadata = if metadata.is_empty() { metadata } else { Metadata::load(platform, Kind::Output).await? };
+        let ledger = Ledger::load(&metadata)?;
+        Ok(Self {
+            platform,
+            metadata: RefCell::new(metadata),
+            ledger: RefCell::new(ledger),
+            due: Cell::new(0),
+            saving: futures_util::lock::Mutex::new(()),
+            _lock: lock,
+        })
+    }
+
+    /// The state as `.metadata` has it.
+    pub fn metadata(&self) -> Ref<'_, Metadata> {
+        self.metadata.borrow()
+    }
+
+    /// Changes the state; [`OutputFolder::save`] writes it.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Metadata) -> T) -> T {
+        change(&mut self.metadata.borrow_mut())
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> Ref<'_, Ledger> {
+        self.ledger.borrow()
+    }
+
+    /// Changes the ledger; [`OutputFolder::save`] writes it.
+    pub fn change_ledger<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        change(&mut self.ledger.borrow_mut())
+    }
+
+    /// The last job, if there is one that is not over.
+    pub fn open_job(&self) -> Option<Job> {
+        self.ledger().jobs.last().filter(|job| !job.is_over()).cloned()
+    }
+
+    /// Changes the last job.
+    pub fn change_job<T>(&self, change: impl FnOnce(&mut Job) -> T) -> Option<T> {
+        self.ledger.borrow_mut().jobs.last_mut().map(change)
+    }
+
+    /// Writes the state now.
+    pub async fn save(&self) -> Result<()> {
+        let _turn = self.saving.lock().await;
+        let began = self.platform.clock().now_millis();
+        let text = {
+            let mut metadata = self.metadata.borrow_mut();
+            self.ledger.borrow().store(&mut metadata)?;
+            metadata.render(self.platform.clock())?
+        };
+        if let Some(text) = text
+            && let Err(error) = metadata::write(self.platform, &text).await
+        {
+            self.metadata.borrow_mut().not_written();
+            return Err(error);
+        }
+        // A ledger of 20,000 files takes a while to write: then it is written less often.
+        let now = self.platform.clock().now_millis();
+        self.due.set(now + SAVE_EVERY_MILLIS.max(20 * (now - began)));
+        Ok(())
+    }
+
+    /// Writes the state if the last write is some time ago.
+    pub async fn save_if_due(&self) -> Result<()> {
+        if self.platform.clock().now_millis() < self.due.get() { Ok(()) } else { self.save().await }
+    }
+
+    /// The paths of all files in the root, `error/` and `deleted/`, but those that describe the folder.
+    pub async fn data_files(&self) -> Result<BTreeSet<String>> {
+        let mut paths = BTreeSet::new();
+        for folder in ["", "error", "deleted"] {
+            for entry in self.platform.storage().list(folder).await? {
+                if !entry.is_dir && !entry.name.starts_with('.') && entry.name != layout::LOG {
+                    let slash = if folder.is_empty() { "" } else { "/" };
+                    paths.insert(format!("{folder}{slash}{}", entry.name));
+                }
+            }
+        }
+        Ok(paths)
+    }
+
+    /// After a crash: removes temporary files, and finds files of the last job that are complete though the ledger does not
+    /// say so yet. What the ledger calls done and is not there is to be fetched again. Returns how many files are here.
+    pub async fn settle(&self) -> Result<usize> {
+        let mut present = self.data_files().await?;
+        let ours: BTreeSet<String> =
+            self.ledger().jobs.iter().flat_map(|job| job.files.iter().map(|file| file.name.clone())).collect();
+        let is_leftover = |path: &&String| path.split_once(PART).is_some_and(|(name, _)| ours.contains(name));
+        let leftovers: Vec<_> = present.iter().filter(is_leftover).cloned().collect();
+        for path in leftovers {
+            self.platform.storage().remove(&path).await?;
+            present.remove(&path);
+        }
+        let Some(job) = self.open_job() else { return Ok(0) };
+        let mut here = 0;
+        for (index, file) in job.files.iter().enumerate() {
+            let names: Vec<&String> =
+                if file.parts.is_empty() { vec![&file.name] } else { file.parts.iter().collect() };
+            let exists = names.iter().all(|name| present.contains(*name));
+            let state = match (file.state, exists) {
+                // An organized file without any resource has no parts and leaves nothing.
+                (FileState::Done, true) => FileState::Done,
+                (FileState::Done, false) if job.organized && file.parts.is_empty() => FileState::Done,
+                (FileState::Pending | FileState::Failed, true) if !file.replaces && !job.organized => {
+                    self.recognise(&job, index).await?
+                }
+                _ => FileState::Pending,
+            };
+            here += usize::from(state == FileState::Done);
+            self.change_job(|job| job.files[index].state = state);
+        }
+        Ok(here)
+    }
+
+    /// A file with its final name that the ledger does not know to be done: ours, unless another program left it torn.
+    async fn recognise(&self, job: &Job, index: usize) -> Result<FileState> {
+        let file = &job.files[index];
+        let content = crate::bulk::download::content_of(job, file.kind);
+        let expect = ndjson::Expect { content, resource_type: file.resource_type.as_deref(), subsetted: false };
+        match ndjson::check_file(self.platform.storage(), &file.name, &expect).await {
+            Ok(facts) => {
+                self.change_job(|job| note_facts(&mut job.files[index], &facts));
+                Ok(FileState::Done)
+            }
+            Err(error) if error.kind == ErrorKind::Corrupt => Ok(FileState::Pending),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what given-up jobs left and no later one has replaced: the types are whole without it.
+    pub async fn remove_left_over(&self) -> Result<()> {
+        fn names(job: &Job) -> impl Iterator<Item = &String> {
+            job.files
+                .iter()
+                .filter(|file| file.state == FileState::Done)
+                .flat_map(|file| file.parts.iter().chain([&file.name]))
+        }
+        let stale: BTreeSet<String> = {
+            let ledger = self.ledger();
+            let (left, kept): (Vec<&Job>, Vec<&Job>) =
+                ledger.jobs.iter().partition(|job| job.state == super::JobState::Abandoned);
+            let kept: BTreeSet<&String> = kept.into_iter().flat_map(names).collect();
+            left.into_iter().flat_map(names).filter(|name| !kept.contains(name)).cloned().collect()
+        };
+        for name in stale {
+            self.platform.storage().remove(&name).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives names to files that have none yet. Files of types that this job exports replace what an unfinished run left.
+    pub async fn name_files(&self, job: &mut Job, compress: bool) -> Result<()> {
+        let present = self.data_files().await?;
+        let ours: BTreeSet<String> = {
+            let ledger = self.ledger();
+            let unfinished = ledger.jobs.iter().filter(|j| j.state == super::JobState::Abandoned);
+            unfinished.flat_map(|j| j.files.iter().map(|f| f.name.clone())).collect()
+        };
+        let may_replace = |path: &str| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let resource_type = name.split('.').next().unwrap_or_default();
+            ours.contains(path) || !path.contains('/') && job.types.iter().any(|wanted| wanted == resource_type)
+        };
+        let given = job.files.iter().map(|file| file.name.clone()).filter(|name| !name.is_empty());
+        let kept = present.iter().filter(|path| !may_replace(path)).cloned().chain(given);
+        let mut namer = layout::Namer::new(&layout::ending(job.other_format.as_deref(), compress), kept);
+        if job.organized {
+            // Which types a file will be split into is not known yet: its number must be free for all of them.
+            namer = namer.after(present.iter().map(|path| layout::number(path)).max().unwrap_or_default());
+        }
+        for file in job.files.iter_mut().filter(|file| file.name.is_empty()) {
+            file.name = namer.name(file.kind, file.resource_type.as_deref());
+            file.replaces = present.contains(&file.name) || present.contains(&layout::other_compression(&file.name));
+        }
+        Ok(())
+    }
+}
+
+/// Notes in the ledger what a file turned out to hold.
+pub fn note_facts(file: &mut FileEntry, facts: &FileFacts) {
+    file.state = FileState::Done;
+    file.bytes = Some(facts.stored);
+    file.resources = Some(facts.resources);
+    if file.resource_type.is_none() {
+        file.types.clone_from(&facts.types);
+    }
+    file.bad_lines = facts.bad_lines;
+    file.bad.clone_from(&facts.bad);
+    file.errors = ["error", "fatal"].iter().filter_map(|severity| facts.severities.get(*severity)).sum();
+    file.issues.clone_from(&facts.issues);
+    file.problem = None;
+}

@@ -1,0 +1,651 @@
+//! A bulk export into a folder, from plan to clean-up, and from wherever an earlier run of it stopped.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+use serde_json::{Value, json};
+
+use super::report::BulkReport;
+use crate::auth::{ScopeRequest, assertion};
+use crate::bulk::cleanup;
+use crate::bulk::download::{Download, Downloaded, Renew};
+use crate::bulk::kickoff::{self, KickoffParams};
+use crate::bulk::manifest::{FileKind, Manifest};
+use crate::bulk::poll::{self, PollConfig, Progress};
+use crate::config::{BulkConfig, Level, SinceMode};
+use crate::event::{Event, Phase};
+use crate::fhir::capability::Capability;
+use crate::fhir::instant;
+use crate::folder::{FileEntry, FileState, Job, JobState, Log, OutputFolder};
+use crate::http::{Client, Retry, redact};
+use crate::platform::http::Headers;
+use crate::platform::{Clock, Observer, Platform};
+use crate::update::filters::{self, Plan};
+use crate::{Error, ErrorKind, Result, fhir};
+
+/// Checks everything that can be checked without a request or a folder.
+pub fn check_bulk(config: &BulkConfig) -> Result<()> {
+    filters::parse_types(&config.types)?;
+    kickoff::validate(config)
+}
+
+/// What tokens must cover.
+pub(super) fn scopes(config: &BulkConfig) -> Result<ScopeRequest> {
+    let (types, _) = filters::parse_types(&config.types)?;
+    Ok(ScopeRequest { types, group: matches!(config.level, Level::Group(_)) })
+}
+
+/// Exports into the platform's folder, or carries on with what an earlier run began there. Ends early, with everything kept,
+/// when `cancelled` resolves.
+///
+/// # Errors
+/// What stopped the job; [`Error::exit_status`] gives the exit status. Files that could not be had and errors that the server
+/// reported are no error here but a [`Verdict`].
+pub async fn bulk<P: Platform>(
+    platform: &P,
+    config: &BulkConfig,
+    cancelled: impl Future<Output = ()>,
+) -> Result<BulkReport> {
+    check_bulk(config)?;
+    // Dropping the job aborts what it started. The folder needs no farewell: it can be resumed after any crash.
+    match select(pin!(run(platform, config)), pin!(cancelled)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(((), _)) => {
+            Err(Error::new(ErrorKind::Cancelled, "bulk", "The export was interrupted; its state is kept.")
+                .retryable()
+                .with_hint("Run the same command again to carry on, or with --cancel to end the job on the server."))
+        }
+    }
+}
+
+async fn run<P: Platform>(platform: &P, config: &BulkConfig) -> Result<BulkReport> {
+    let client = Client::new(platform, &config.server, scopes(config)?)?.with_max_wait(config.max_poll_delay);
+    let folder = OutputFolder::open(platform).await?;
+    let here = folder.settle().await?;
+    platform.observer().event(Event::Phase { phase: Phase::Discover });
+    let capability = fhir::metadata::read(&client).await;
+    let mut plan = Plan::new(config, &capability)?;
+    let run = Run { platform, config, client: &client, folder: &folder, capability: &capability };
+    run.check_folder(&mut plan)?;
+    run.note_context(&plan);
+    folder.save().await?;
+
+    let log = Log::new(platform, assertion::fresh_jti(platform.random()));
+    let result = run.export(&mut plan, &log, here).await;
+    // What was logged of a failure is worth as much as the rest; the failure itself matters more than a full disk here.
+    let closed = log.close().await;
+    let report = result?;
+    closed?;
+    for bad in &report.bad {
+        run.warn("bad-line", format!("{bad}; the line is kept as it came."));
+    }
+    Ok(report)
+}
+
+/// One run of the job: what all its steps need.
+struct Run<'a, 'p, P: Platform> {
+    platform: &'p P,
+    config: &'a BulkConfig,
+    client: &'a Client<'p, P>,
+    folder: &'a OutputFolder<'p, P>,
+    capability: &'a Capability,
+}
+
+impl<P: Platform> Run<'_, '_, P> {
+    fn note(&self, message: impl Into<String>) {
+        self.platform.observer().event(Event::Note { message: message.into() });
+    }
+
+    fn warn(&self, code: &str, message: impl Into<String>) {
+        self.platform.observer().event(Event::Warning { code: code.to_owned(), message: message.into() });
+    }
+
+    /// What makes two exports the same, beyond the types, filters and `since` that `.metadata` has anyway.
+    fn request(&self) -> Value {
+        let config = self.config;
+        let mut request = json!({"fhirUrl": self.client.base(), "level": config.level});
+        let mut put = |key: &str, value: Value| {
+            if !matches!(&value, Value::Null) && value != json!([]) {
+                request[key] = value;
+            }
+        };
+        put("until", json!(config.until));
+        put("elements", json!(config.elements));
+        put("patients", json!(config.patients));
+        put("includeAssociatedData", json!(config.include_associated_data));
+        put("organizeOutputBy", json!(config.organize_output_by));
+        put("outputFormat", json!(config.output_format));
+        put("params", json!(config.params));
+        request
+    }
+
+    /// Refuses a folder that was begun for something else (I08). A folder begun by the reference has the types that the
+    /// server lists, and the default filter in any case: that is taken over where the user said nothing else.
+    fn check_folder(&self, plan: &mut Plan) -> Result<()> {
+        let metadata = self.folder.metadata();
+        let mismatch = |message: String| {
+            Err(Error::new(ErrorKind::Mismatch, "open folder", message)
+                .with_hint("Give the same options as before, or choose another folder."))
+        };
+        if let Some(found) = metadata.get("filters").and_then(Value::as_object) {
+            self.take_over(plan, found);
+            let wanted = plan.filters_value();
+            if Some(found) != wanted.as_object() {
+                return mismatch(format!(
+                    "The folder is for a different set of types and/or filters. Expected:\n{}\n\nbut found:\n{}\n\n",
+                    pretty_filters(&wanted),
+                    pretty_filters(&Value::Object(found.clone()))
+                ));
+            }
+            let since = metadata.text("since");
+            if since != plan.since.as_deref() {
+                return mismatch(format!(
+                    "The folder is for a different --since time. Expected {} but found {}.",
+                    plan.since.as_deref().unwrap_or("None"),
+                    since.unwrap_or("None")
+                ));
+            }
+            let (mode, found) = (plan.since_mode.map(mode_text), metadata.text("sinceMode"));
+            if found.is_some() && found != mode {
+                return mismatch(format!(
+                    "The folder is for a different --since-mode. Expected '{}' but found '{}'.",
+                    mode.unwrap_or("None"),
+                    found.unwrap_or_default()
+                ));
+            }
+        }
+        drop(metadata);
+        let ledger = self.folder.ledger();
+        if let Some(job) = ledger.jobs.iter().rfind(|job| job.state != JobState::Abandoned)
+            && job.request != self.request()
+        {
+            return mismatch(format!(
+                "The folder holds a different export. Expected {} but found {}.",
+                self.request(),
+                job.request
+            ));
+        }
+        Ok(())
+    }
+
+    fn take_over(&self, plan: &mut Plan, found: &serde_json::Map<String, Value>) {
+        if !plan.named {
+            let dropped: Vec<String> = plan.types.iter().filter(|t| !found.contains_key(*t)).cloned().collect();
+            for resource_type in dropped {
+                if self.capability.lists(&resource_type) != Some(true) {
+                    plan.drop_type(&resource_type);
+                    self.note(format!("Skipping {resource_type}, which this folder was begun without."));
+                }
+            }
+        }
+        let user_filters = self.config.type_filters.iter().any(|filter| filter.starts_with("Observation?"));
+        if self.config.default_filters && !user_filters {
+            plan.take_default_filter(found.get("Observation"));
+        }
+    }
+
+    fn note_context(&self, plan: &Plan) {
+        self.folder.change(|metadata| {
+            let done = metadata.done();
+            metadata.set("filters", plan.filters_value());
+            metadata.set("since", plan.since.clone().map_or(Value::Null, Value::from));
+            if let Some(mode) = plan.since_mode {
+                // For types that are done it is on record what since meant for them; for the others it is what it means now.
+                let before: Vec<String> = metadata
+                    .get("sinceResources")
+                    .and_then(Value::as_array)
+                    .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                    .unwrap_or_default();
+                let mut types: Vec<String> = before.into_iter().filter(|t| done.contains_key(t)).collect();
+                types.extend(plan.since_types.iter().filter(|t| !done.contains_key(*t)).cloned());
+                types.sort();
+                metadata.set("sinceMode", mode_text(mode));
+                metadata.set("sinceResources", types);
+            }
+        });
+    }
+
+    /// Everything between plan and report.
+    async fn export(&self, plan: &mut Plan, log: &Log<'_, P>, here: usize) -> Result<BulkReport> {
+        if let Some(mode) = plan.since_mode
+            && let Some(since) = &plan.since
+        {
+            if mode == SinceMode::Created && self.config.since_mode == SinceMode::Auto {
+                self.note("Server doesn't support 'updated' since mode, defaulting to 'created' instead.");
+            }
+            self.note(format!("Using since value of '{since}'."));
+        }
+        if !self.resume(log, here).await? && !self.begin(plan, log).await? {
+            return Ok(BulkReport::new(&self.folder.ledger(), 0));
+        }
+        let waiting = self.folder.open_job().is_some_and(|job| job.state == JobState::Waiting);
+        let broken_off = if waiting { self.wait(log).await? } else { None };
+        let downloaded = self.fetch(log).await?;
+        let Some(error) = broken_off else { return Ok(BulkReport::new(&self.folder.ledger(), downloaded.fetched)) };
+        // What the server had listed before it failed is kept, but nothing is done (E11).
+        let report = BulkReport::new(&self.folder.ledger(), downloaded.fetched);
+        if is_final(&error) {
+            self.forget_job().await?;
+        }
+        Ok(report)
+    }
+
+    /// Whether there is a job to carry on with.
+    async fn resume(&self, log: &Log<'_, P>, here: usize) -> Result<bool> {
+        let Some(status_url) = self.folder.metadata().text("bulk-status").map(str::to_owned) else { return Ok(false) };
+        let known = self.folder.open_job().is_some_and(|job| job.status_url == status_url);
+        if !known {
+            // The reference began this job, so there is no ledger of it.
+            let types = self.folder.metadata().get("filters").and_then(Value::as_object).cloned().unwrap_or_default();
+            let done = self.folder.metadata().done();
+            let types = types.into_iter().map(|(name, _)| name).filter(|name| !done.contains_key(name)).collect();
+            let status_url = self.client.resolve(&status_url, self.client.base())?;
+            self.folder.change_ledger(|ledger| {
+                ledger.jobs.push(Job { status_url, request: self.request(), types, ..Job::default() });
+            });
+            self.folder.save().await?;
+        }
+        let id = self.folder.open_job().map(|job| export_id(&job.status_url)).unwrap_or_default();
+        log.set_export_id(id);
+        self.note("Resuming bulk FHIR export…");
+        if here > 0 {
+            self.note(format!("{here} files of it are here already."));
+        }
+        Ok(true)
+    }
+
+    /// Kicks off what is not done yet. False if nothing is left to do.
+    async fn begin(&self, plan: &mut Plan, log: &Log<'_, P>) -> Result<bool> {
+        loop {
+            let done = self.folder.metadata().done();
+            let types: Vec<String> = plan.types.iter().filter(|t| !done.contains_key(*t)).cloned().collect();
+            if types.is_empty() {
+                for resource_type in &plan.types {
+                    self.note(format!("Skipping {resource_type}, already done."));
+                }
+                self.folder.change(|metadata| metadata.set("complete", true));
+                self.folder.save().await?;
+                return Ok(false);
+            }
+            self.platform.observer().event(Event::Phase { phase: Phase::KickOff });
+            let zone = |millis| self.platform.clock().offset_minutes(millis);
+            let filters = plan.wire_filters(&types, self.capability);
+            for message in self.capability.not_supported(&types, &filters) {
+                self.warn("not-supported", message);
+            }
+            let params = KickoffParams::new(self.config, types.clone(), filters, plan.wire_since(), zone)?;
+            let outcome = kickoff::run(self.client, self.capability, &params, self.config.kickoff_method).await;
+            self.log_kickoff(log, &outcome);
+            let begun = match outcome.result {
+                Ok(begun) => begun,
+                Err(error) => {
+                    log.flush().await?;
+                    let refused = self.refused_types(plan, &types, &error);
+                    if refused.is_empty() {
+                        return Err(error);
+                    }
+                    for resource_type in refused {
+                        self.warn(
+                            "type-refused",
+                            format!("Skipping {resource_type} because the server does not support it."),
+                        );
+                        plan.drop_type(&resource_type);
+                    }
+                    self.note_context(plan);
+                    continue;
+                }
+            };
+            for resource_type in plan.types.iter().filter(|t| done.contains_key(*t)) {
+                self.note(format!("Skipping {resource_type}, already done."));
+            }
+            log.set_export_id(export_id(&begun.status_url));
+            let job = Job {
+                status_url: begun.status_url.clone(),
+                separate_status: begun.separate_status,
+                request: self.request(),
+                types,
+                ..Job::default()
+            };
+            self.folder.change_ledger(|ledger| ledger.jobs.push(job));
+            self.folder.change(|metadata| {
+                metadata.set("bulk-status", begun.status_url.clone());
+                metadata.remove("complete");
+            });
+            // Before anything else: a second job for the same data is what servers punish (C17).
+            self.folder.save().await?;
+            self.note("Starting bulk FHIR export…");
+            return Ok(true);
+        }
+    }
+
+    /// The types that a refused kick-off goes without: of those that nobody named and the server does not list, the ones that
+    /// its error names; all of them if it names none.
+    fn refused_types(&self, plan: &Plan, types: &[String], error: &Error) -> Vec<String> {
+        if plan.named || !matches!(error.status, Some(400 | 404 | 422 | 501)) {
+            return Vec::new();
+        }
+        let is_named =
+            |t: &&String| error.message.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == t.as_str());
+        let named: Vec<String> = types.iter().filter(is_named).cloned().collect();
+        let unlisted = types.iter().filter(|t| self.capability.lists(t) == Some(false)).cloned();
+        let refused: Vec<String> = if named.is_empty() { unlisted.collect() } else { named };
+        if refused.len() == types.len() { Vec::new() } else { refused }
+    }
+
+    fn log_kickoff(&self, log: &Log<'_, P>, attempt: &kickoff::Attempt) {
+        if let Ok(begun) = &attempt.result {
+            log.set_export_id(export_id(&begun.status_url));
+        }
+        let failed = attempt.result.is_err();
+        let body = failed.then(|| match serde_json::from_slice::<Value>(&attempt.body) {
+            Ok(json) => redact_json(self.client, json),
+            Err(_) => match &attempt.result {
+                Err(error) if attempt.status.is_none() => json!(error.message),
+                _ => json!(self.client.redact(&String::from_utf8_lossy(&attempt.body))),
+            },
+        });
+        log.event(
+            "kickoff",
+            &json!({
+                "exportUrl": attempt.export_url,
+                "softwareName": self.capability.software_name,
+                "softwareVersion": self.capability.software_version,
+                "softwareReleaseDate": self.capability.software_release_date,
+                "fhirVersion": self.capability.fhir_version,
+                "requestParameters": attempt.parameters,
+                "errorCode": if failed { attempt.status } else { None },
+                "errorBody": body,
+                "responseHeaders": attempt.status.map(|_| headers_value(&attempt.headers)),
+            }),
+        );
+    }
+
+    /// Waits for the server and takes the manifest into the ledger. An error that comes after some files were listed is
+    /// returned as a value: those files can be had all the same.
+    async fn wait(&self, log: &Log<'_, P>) -> Result<Option<Error>> {
+        self.platform.observer().event(Event::Phase { phase: Phase::Wait });
+        let Some(job) = self.folder.open_job() else { return Ok(None) };
+        let config = PollConfig::new(self.config, job.separate_status);
+        let listed = RefCell::new(None);
+        let polled = poll::run(self.client, &job.status_url, &config, async |progress: Progress<'_>| {
+            match progress {
+                Progress::Manifest(manifest) => *listed.borrow_mut() = Some(manifest.clone()),
+                Progress::Failed { error, reply } => log.event(
+                    "status_error",
+                    &json!({
+                        "body": reply.map(|reply| self.client.redact(&reply.text())),
+                        "code": reply.map(|reply| reply.status),
+                        "message": error.message,
+                        "responseHeaders": reply.map(|reply| headers_value(&reply.headers)),
+                    }),
+                ),
+            }
+            log.flush().await
+        })
+        .await;
+        match (polled, listed.into_inner()) {
+            (Ok(manifest), _) => {
+                self.take_manifest(&manifest, log, None).await?;
+                Ok(None)
+            }
+            (Err(error), Some(manifest)) if !manifest.files.is_empty() => {
+                self.take_manifest(&manifest, log, Some(&error)).await?;
+                self.warn("manifest-incomplete", format!("The manifest is not whole: {error}"));
+                Ok(Some(error))
+            }
+            (Err(error), _) => {
+                if is_final(&error) {
+                    self.forget_job().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The server has lost or failed the job: the next run starts another one.
+    async fn forget_job(&self) -> Result<()> {
+        self.folder.change(|metadata| metadata.remove("bulk-status"));
+        self.folder.change_job(|job| job.end(JobState::Abandoned));
+        self.folder.save().await
+    }
+
+    async fn take_manifest(&self, manifest: &Manifest, log: &Log<'_, P>, problem: Option<&Error>) -> Result<()> {
+        let Some(mut job) = self.folder.open_job() else { return Ok(()) };
+        let known = std::mem::take(&mut job.files);
+        let known: BTreeMap<_, _> = known.into_iter().map(|file| (file.identity(), file)).collect();
+        job.files = manifest
+            .files
+            .iter()
+            .map(|file| match known.get(&file.identity()) {
+                // Listed by an earlier run whose manifest broke off.
+                Some(old) => FileEntry { url: file.url.clone(), ..old.clone() },
+                None => FileEntry::new(file),
+            })
+            .collect();
+        job.problem = problem.map(|error| error.message.clone());
+        job.transaction_time = Some(manifest.transaction_time.clone());
+        job.organized = manifest.output_organized_by.is_some();
+        job.other_format = (!manifest.is_ndjson())
+            .then(|| manifest.output_format.clone().or_else(|| self.config.output_format.clone()).unwrap_or_default());
+        job.unusable_entries = manifest.unusable_entries;
+        if problem.is_none() {
+            job.state = JobState::Downloading;
+        }
+        self.folder.name_files(&mut job, self.config.compress).await?;
+        let count = |kind| manifest.of_kind(kind).count();
+        let time = &manifest.transaction_time;
+        let (output, deleted, error) = (count(FileKind::Output), count(FileKind::Deleted), count(FileKind::Error));
+        if problem.is_none() {
+            log.event("status_complete", &json!({"transactionTime": time}));
+        }
+        log.event(
+            "status_page_complete",
+            &json!({
+                "transactionTime": time,
+                "outputFileCount": output,
+                "deletedFileCount": deleted,
+                "errorFileCount": error,
+            }),
+        );
+        log.event(
+            "manifest_complete",
+            &json!({
+                "transactionTime": time,
+                "totalOutputFileCount": output,
+                "totalDeletedFileCount": deleted,
+                "totalErrorFileCount": error,
+                "totalManifests": manifest.pages,
+            }),
+        );
+        if job.files.is_empty() {
+            self.note("The server has nothing that matches: the export holds no files.");
+        }
+        self.folder.change_job(|current| *current = job);
+        self.folder.save().await
+    }
+
+    /// Fetches what is missing and, if that was everything, ends the job on the server and in the folder.
+    async fn fetch(&self, log: &Log<'_, P>) -> Result<Downloaded> {
+        self.platform.observer().event(Event::Phase { phase: Phase::Download });
+        self.note("Bulk FHIR export finished, now downloading resources…");
+        let renewer = Again { client: self.client, folder: self.folder, config: self.config };
+        let download = Download::new(self.platform, self.client, self.folder, log, renewer, self.config);
+        let downloaded = match download.run().await {
+            Ok(downloaded) => downloaded,
+            Err(error) => {
+                // What is here is here: a ledger that says so spares the next run some work, but is not needed.
+                let _ = self.folder.save().await;
+                return Err(error);
+            }
+        };
+        self.platform.observer().event(Event::Phase { phase: Phase::Finish });
+        self.check_counts();
+        self.mark_done();
+        if downloaded.failed > 0 {
+            self.folder.save().await?;
+            if downloaded.unreachable == downloaded.failed && downloaded.fetched == 0 {
+                return Err(Error::new(
+                    ErrorKind::Network,
+                    "download",
+                    format!(
+                        "The server that has the files cannot be reached; {} files are missing.",
+                        downloaded.failed
+                    ),
+                )
+                .retryable()
+                .with_hint("Run the same command again later: it fetches just what is missing."));
+            }
+            return Ok(downloaded);
+        }
+        if self.folder.open_job().is_none_or(|job| job.problem.is_some() || job.unusable_entries > 0) {
+            self.folder.save().await?;
+            return Ok(downloaded);
+        }
+        let report = BulkReport::new(&self.folder.ledger(), downloaded.fetched);
+        log.event(
+            "export_complete",
+            &json!({
+                "files": report.files,
+                "resources": report.resources,
+                "bytes": report.bytes,
+                "attachments": null,
+                "duration": log.duration(),
+            }),
+        );
+        log.flush().await?;
+        self.finish().await?;
+        Ok(downloaded)
+    }
+
+    /// `count` is a hint: a wrong one is worth a word, no more (E06).
+    fn check_counts(&self) {
+        let ledger = self.folder.ledger();
+        let Some(job) = ledger.jobs.last() else { return };
+        for file in job.files.iter().filter(|file| file.kind == FileKind::Output && file.state == FileState::Done) {
+            if let (Some(count), Some(resources)) = (file.count, file.resources)
+                && count != resources
+            {
+                self.warn(
+                    "count-mismatch",
+                    format!("{} holds {resources} resources, but the manifest says {count}.", file.name),
+                );
+            }
+        }
+    }
+
+    /// Types of which every file is here are done, to the server's time (I01, I02).
+    fn mark_done(&self) {
+        let Some(job) = self.folder.open_job() else { return };
+        let missing: Vec<_> = job.missing().map(|(_, file)| file.clone()).collect();
+        let unclear = job.problem.is_some()
+            || job.unusable_entries > 0
+            || missing.iter().any(|file| file.kind != FileKind::Output || file.resource_type.is_none());
+        if unclear {
+            return;
+        }
+        let time = job.transaction_time.as_deref().and_then(instant::iso_of).unwrap_or_else(|| {
+            self.warn("transaction-time", "The server's transactionTime cannot be read; the local time stands in.");
+            crate::folder::metadata::now_iso(self.platform.clock())
+        });
+        let here = |t: &&String| !missing.iter().any(|file| file.resource_type.as_ref() == Some(*t));
+        for resource_type in job.types.iter().filter(here) {
+            self.folder.change(|metadata| metadata.mark_done(resource_type, &time));
+        }
+    }
+
+    /// Everything is here: the server may forget the job (G01), and so may we.
+    async fn finish(&self) -> Result<()> {
+        let Some(job) = self.folder.open_job() else { return Ok(()) };
+        self.folder.save().await?;
+        if let Some(message) = cleanup::delete(self.client, &job.status_url, Retry::Brief).await.message() {
+            self.warn("clean-up", message);
+        }
+        self.folder.remove_left_over().await?;
+        self.folder.change_job(|job| job.end(JobState::Finished));
+        self.folder.change(|metadata| {
+            metadata.remove("bulk-status");
+            metadata.set("complete", true);
+        });
+        self.folder.save().await
+    }
+}
+
+/// Reads the manifest again when links have expired.
+struct Again<'a, 'p, P: Platform> {
+    client: &'a Client<'p, P>,
+    folder: &'a OutputFolder<'p, P>,
+    config: &'a BulkConfig,
+}
+
+impl<P: Platform> Renew for Again<'_, '_, P> {
+    async fn renew(&self) -> Result<Manifest> {
+        let job = self.folder.open_job().unwrap_or_default();
+        let config = PollConfig::new(self.config, job.separate_status);
+        poll::run(self.client, &job.status_url, &config, async |_| Ok(())).await
+    }
+}
+
+/// Whether the server's job will never come to anything, so that a rerun has to start another one.
+fn is_final(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Gone | ErrorKind::NotFound) || error.kind == ErrorKind::Server && !error.retry
+}
+
+/// Response headers as the log has them: lower-case names, repeated ones joined, no secrets.
+fn headers_value(headers: &Headers) -> Value {
+    let mut value = json!({});
+    for (name, text) in &headers.0 {
+        let name = name.to_ascii_lowercase();
+        let text = match name.as_str() {
+            "set-cookie" | "www-authenticate" | "authorization" => continue,
+            "content-location" | "location" => redact::url(text),
+            _ => redact::text(text),
+        };
+        let joined = value[&name].as_str().map(|before| format!("{before}, {text}"));
+        value[&name] = json!(joined.unwrap_or(text));
+    }
+    value
+}
+
+/// A JSON body without secrets.
+fn redact_json<P: Platform>(client: &Client<'_, P>, value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(client.redact(&text)),
+        Value::Array(list) => list.into_iter().map(|item| redact_json(client, item)).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, item)| (key, redact_json(client, item))).collect(),
+        other => other,
+    }
+}
+
+fn mode_text(mode: SinceMode) -> &'static str {
+    match mode {
+        SinceMode::Auto => "auto",
+        SinceMode::Updated => "updated",
+        SinceMode::Created => "created",
+    }
+}
+
+/// The status URL as an id for the log: without its query, which may be signed, but still one id a job.
+fn export_id(status_url: &str) -> String {
+    let Some((url, query)) = status_url.split_once('?') else { return status_url.to_owned() };
+    let hash = query
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    format!("{url}#{hash:016x}")
+}
+
+fn pretty_filters(filters: &Value) -> String {
+    let mut lines = Vec::new();
+    let mut types: Vec<_> = filters.as_object().into_iter().flatten().collect();
+    types.sort_by_key(|(name, _)| name.as_str());
+    for (name, list) in types {
+        let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+        if list.is_empty() {
+            lines.push(format!("  {name} (no filter)"));
+        }
+        lines.extend(list.iter().map(|filter| format!("  {name}?{}", filter.as_str().unwrap_or_default())));
+    }
+    lines.join("\n")
+}

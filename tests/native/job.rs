@@ -1,0 +1,591 @@
+//! Whole bulk exports in virtual time: folder, resume, verdicts.
+
+use serde_json::json;
+use smart_fetch::ErrorKind;
+use smart_fetch::config::Level;
+use smart_fetch::event::Event;
+use smart_fetch::job::{self, Verdict};
+use smart_fetch::platform::HttpErrorKind;
+use smart_fetch::testing::{Host, Reply};
+
+use crate::export::*;
+
+#[test]
+fn an_export_leaves_files_state_and_log_as_the_reference_does() {
+    let host = Host::new();
+    serve(&host, &usual());
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.exit_status, report.files, report.resources), (Verdict::Complete, 0, 3, 9));
+    assert_eq!(
+        host.storage.paths(),
+        [".metadata", "Condition.001.ndjson.gz", "Patient.001.ndjson.gz", "Patient.002.ndjson.gz", "log.ndjson"]
+    );
+    assert_eq!(host.storage.text("Patient.001.ndjson.gz").unwrap(), lines("Patient", 3));
+    let metadata = metadata(&host);
+    assert_eq!(metadata["kind"], "output");
+    assert_eq!(metadata["filters"], json!({"Patient": [], "Condition": []}));
+    assert_eq!(metadata["since"], json!(null));
+    assert_eq!(metadata["done"]["Patient"], "2026-01-01T00:00:00.123000+00:00");
+    assert_eq!(metadata["complete"], true);
+    assert!(metadata.get("bulk-status").is_none(), "{metadata}");
+    assert_eq!(metadata["timestamp"].as_str().unwrap().len(), "2026-01-01T22:04:07-05:00".len());
+    let ids: Vec<String> = log(&host).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids[..4], ["kickoff", "status_complete", "status_page_complete", "manifest_complete"]);
+    assert_eq!(ids.iter().filter(|id| *id == "download_complete").count(), 3);
+    assert_eq!(ids.last().unwrap(), "export_complete");
+    assert_eq!(host.http.seen_with("DELETE").len(), 1);
+}
+
+#[test]
+fn a_done_folder_is_left_alone() {
+    let host = Host::new();
+    serve(&host, &usual());
+    export(&host, &config()).unwrap();
+    let before = host.http.seen().len();
+    let again = host.restarted();
+    let report = export(&again, &config()).unwrap();
+    assert_eq!((report.verdict, report.resources, report.fetched), (Verdict::Complete, 9, 0));
+    let asked: Vec<String> = again.http.seen()[before..].iter().map(|seen| seen.line()).collect();
+    assert!(asked.iter().all(|line| line.ends_with("/metadata")), "{asked:?}");
+}
+
+#[test]
+fn a_kill_at_every_storage_call_loses_nothing_and_fetches_nothing_complete_twice() {
+    let files = usual();
+    let whole = Host::new();
+    serve(&whole, &files);
+    whole.storage.kill_at(u64::MAX);
+    export(&whole, &config()).unwrap();
+    let calls = whole.storage.calls();
+    assert!(calls > 30, "{calls}");
+    for call in 1..=calls {
+        let host = Host::new();
+        serve(&host, &files);
+        host.storage.kill_at(call);
+        assert!(export_until_killed(&host, &config()).is_none(), "call {call} did not kill");
+        for path in host.storage.paths().iter().filter(|path| path.ends_with(".gz")) {
+            assert!(host.storage.text(path).is_some(), "kill at {call}: {path} is torn");
+        }
+        let complete: Vec<&str> = [("Patient.001", "p1"), ("Patient.002", "p2"), ("Condition.001", "c1")]
+            .into_iter()
+            .filter(|(stem, _)| host.storage.bytes(&format!("{stem}.ndjson.gz")).is_some())
+            .map(|(_, name)| name)
+            .collect();
+        let again = host.restarted();
+        let report = export(&again, &config()).unwrap_or_else(|error| panic!("kill at {call}: {error}"));
+        assert_eq!((report.verdict, report.resources), (Verdict::Complete, 9), "kill at {call}");
+        for name in complete {
+            assert_eq!(fetches(&again, name), 1, "kill at {call}: {name} was complete and fetched again");
+        }
+        assert_eq!(again.storage.text("Patient.002.ndjson.gz").unwrap(), lines("Patient", 2), "kill at {call}");
+        let paths = again.storage.paths();
+        assert_eq!(paths.len(), 5, "kill at {call}: {paths:?}");
+        // A kick-off whose answer was not written down yet cannot be known; there is no third.
+        assert!(again.http.seen_with("$export").len() <= 2, "kill at {call}");
+    }
+}
+
+#[test]
+fn c17_a_killed_wait_is_resumed_without_a_second_kick_off() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.off("GET", "/jobs/1").on_call("GET", "/jobs/1", |_| Reply::new(202).header("Retry-After", "100"));
+    let mut limited = config();
+    limited.poll_timeout = std::time::Duration::from_secs(1000);
+    let error = export(&host, &limited).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Deadline);
+    assert_eq!(metadata(&host)["bulk-status"], STATUS);
+    let again = host.restarted();
+    serve(&again, &usual());
+    again.http.off("GET", "/jobs/1");
+    again.http.on("GET", "/jobs/1", Reply::bytes(200, "application/json", manifest(&usual()).to_string()));
+    assert_eq!(export(&again, &limited).unwrap().verdict, Verdict::Complete);
+    assert_eq!(again.http.seen_with("$export").len(), 1);
+}
+
+#[test]
+fn e06_a_wrong_count_warns_and_keeps_the_data() {
+    let host = Host::new();
+    let mut files = usual();
+    files[0].entry["count"] = json!(4);
+    serve(&host, &files);
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 9));
+    assert!(host.warnings().contains(&"count-mismatch".to_owned()));
+}
+
+#[test]
+fn e12_expired_links_are_renewed_once_from_the_manifest() {
+    let host = Host::new();
+    let files = usual();
+    serve(&host, &files);
+    let mut fresh = files.clone();
+    for file in &mut fresh {
+        file.entry["url"] = json!(format!("https://ehr.example/fresh/{}", file.name));
+        host.http.on("GET", &format!("/fresh/{}", file.name), Reply::ndjson(&file.body));
+    }
+    host.http.on("GET", "/jobs/1", Reply::bytes(200, "application/json", manifest(&fresh).to_string()));
+    for dead in ["p2", "c1"] {
+        host.http
+            .on_call("GET", &format!("/files/{dead}"), |_| Reply::outcome(403, "error", "expired", "link expired"));
+    }
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 9));
+    assert_eq!(host.http.seen_with("/fresh/").len(), 2, "p1 is not fetched again");
+    assert_eq!(host.http.seen_with("GET https://ehr.example/jobs/1").len(), 3, "the manifest is read again once");
+}
+
+#[test]
+fn e17_no_files_is_a_success_that_says_so() {
+    let host = Host::new();
+    serve(&host, &[]);
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.files), (Verdict::Complete, 0));
+    let said = |event: &Event| matches!(event, Event::Note { message } if message.contains("no files"));
+    assert!(host.events().iter().any(said));
+    assert_eq!(metadata(&host)["complete"], true);
+}
+
+#[test]
+fn e17_errors_that_the_server_reports_are_a_partial_success_that_is_not_repeated() {
+    let host = Host::new();
+    let mut files = usual();
+    let outcome = json!({"resourceType": "OperationOutcome", "issue": [
+        {"severity": "error", "code": "exception", "details": {"text": "lost some Conditions"}},
+        {"severity": "information", "code": "informational", "diagnostics": "all is well"},
+    ]});
+    files.push(Served {
+        list: "error",
+        name: "e1".into(),
+        entry: json!({"type": "OperationOutcome", "url": url("e1")}),
+        body: outcome.to_string(),
+    });
+    serve(&host, &files);
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.exit_status, report.errors), (Verdict::WithErrors, 3, 1));
+    assert_eq!(report.issues[0].text, "lost some Conditions");
+    assert!(host.storage.bytes("error/OperationOutcome.001.ndjson.gz").is_some());
+    assert_eq!(metadata(&host)["complete"], true);
+    let before = host.http.seen().len();
+    let again = host.restarted();
+    let report = export(&again, &config()).unwrap();
+    assert_eq!(report.verdict, Verdict::WithErrors, "the verdict stays");
+    assert!(again.http.seen()[before..].iter().all(|seen| seen.line().ends_with("/metadata")));
+}
+
+#[test]
+fn f09_a_file_is_tried_again_after_502_reset_and_429() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.off("GET", "/files/p1");
+    host.http
+        .on("GET", "/files/p1", Reply::bytes(502, "text/html", "<h1>Bad gateway</h1>"))
+        .on("GET", "/files/p1", Reply::error(HttpErrorKind::Interrupted))
+        .on("GET", "/files/p1", Reply::new(429).header("Retry-After", "7"))
+        .on("GET", "/files/p1", Reply::ndjson(&lines("Patient", 3)));
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 9));
+    assert_eq!(fetches(&host, "p1"), 4);
+    assert_eq!(fetches(&host, "p2"), 1);
+    let seen = host.http.seen_with(&url("p1"));
+    assert!(seen[3].at - seen[2].at >= 7000, "Retry-After is kept");
+}
+
+#[test]
+fn f09_no_more_requests_are_in_flight_than_allowed() {
+    let host = Host::new();
+    let files: Vec<Served> = (0..40).map(|i| served("Patient", &format!("n{i}x"), 1)).collect();
+    serve(&host, &files);
+    for file in &files {
+        let slow = Reply::ndjson(&file.body).after(std::time::Duration::from_secs(1));
+        host.http.off("GET", &format!("/files/{}", file.name));
+        host.http.on("GET", &format!("/files/{}", file.name), slow);
+    }
+    let mut config = config();
+    config.server.max_connections = 4;
+    assert_eq!(export(&host, &config).unwrap().resources, 40);
+    assert_eq!(host.http.max_active(), 4);
+}
+
+#[test]
+fn f11_a_file_that_cannot_be_had_costs_no_other_and_is_all_that_the_next_run_fetches() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.on_call("GET", "/files/p2", |_| Reply::outcome(410, "error", "expired", "file is gone"));
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.exit_status, report.resources), (Verdict::Incomplete, 3, 7));
+    assert_eq!(report.failed[0].name, "Patient.002.ndjson.gz");
+    assert!(report.failed[0].problem.contains("file is gone"), "{:?}", report.failed);
+    let state = metadata(&host);
+    assert_eq!(state["bulk-status"], STATUS);
+    assert_eq!(state["done"], json!({"Condition": "2026-01-01T00:00:00.123000+00:00"}), "i02: Patient is not done");
+    assert!(state.get("complete").is_none());
+    assert!(host.http.seen_with("DELETE").is_empty(), "g01: nothing is deleted before all is here");
+
+    let again = host.restarted();
+    again.http.on_call("GET", "/files/p2", |_| Reply::ndjson(&lines("Patient", 2)));
+    let report = export(&again, &config()).unwrap();
+    assert_eq!((report.verdict, report.resources, report.fetched), (Verdict::Complete, 9, 1));
+    assert_eq!((fetches(&again, "p1"), fetches(&again, "c1")), (1, 1));
+    assert_eq!(again.http.seen_with("$export").len(), 1);
+}
+
+#[test]
+fn g01_the_job_is_deleted_only_when_everything_is_here() {
+    let host = Host::new();
+    serve(&host, &usual());
+    export(&host, &config()).unwrap();
+    let seen = host.http.seen();
+    let delete = seen.iter().position(|s| s.line().starts_with("DELETE")).unwrap();
+    assert!(seen[..delete].iter().filter(|s| s.line().contains("/files/")).count() == 3);
+    assert_eq!(delete, seen.len() - 1, "g02: the status is not asked again");
+}
+
+#[test]
+fn h03_a_line_that_is_no_resource_is_kept_and_said() {
+    let host = Host::new();
+    let mut files = usual();
+    files[0].body = format!("{}{{\"resourceType\":\n{}", lines("Patient", 1), lines("Patient", 1));
+    serve(&host, &files);
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.exit_status, report.bad_lines), (Verdict::WithErrors, 3, 1));
+    assert!(report.bad[0].starts_with("Patient.001.ndjson.gz:2:"), "{:?}", report.bad);
+    assert_eq!(host.storage.text("Patient.001.ndjson.gz").unwrap(), files[0].body, "bytes are kept");
+}
+
+#[test]
+fn i08_a_folder_of_another_group_is_refused() {
+    let host = Host::new();
+    serve(&host, &usual());
+    export(&host, &config()).unwrap();
+    let mut other = config();
+    other.level = Level::Group("7".into());
+    let error = export(&host.restarted(), &other).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Mismatch);
+    assert!(error.message.contains("\"7\""), "{error}");
+    other = config();
+    other.types = vec!["Patient".into()];
+    let error = export(&host.restarted(), &other).unwrap_err();
+    assert!(
+        error.message.contains("Expected:\n  Patient (no filter)\n\nbut found:\n  Condition (no filter)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_full_disk_stops_cleanly_and_the_next_run_carries_on() {
+    let host = Host::new();
+    let big: String =
+        (0..2000).map(|i| format!("{{\"resourceType\":\"Patient\",\"id\":\"{}\"}}\n", i * 7919 % 100_003)).collect();
+    let mut files = usual();
+    files[1].body = big.clone();
+    files[1].entry["count"] = json!(2000);
+    serve(&host, &files);
+    host.storage.set_capacity(Some(5000));
+    let error = export(&host, &config()).unwrap_err();
+    assert_eq!((error.kind, error.exit_status()), (ErrorKind::Quota, 1));
+    assert!(host.storage.bytes("Patient.002.ndjson.gz").is_none());
+    let again = host.restarted();
+    again.storage.set_capacity(None);
+    assert_eq!(export(&again, &config()).unwrap().verdict, Verdict::Complete);
+    assert_eq!(again.storage.text("Patient.002.ndjson.gz").unwrap(), big);
+}
+
+#[test]
+fn a_read_only_folder_is_an_error_before_the_kick_off() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.storage.set_read_only(true);
+    let error = export(&host, &config()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Storage);
+    assert!(host.http.seen_with("$export").is_empty());
+}
+
+#[test]
+fn a_folder_of_another_kind_is_refused_and_untouched() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.storage.put(".metadata", r#"{"kind": "managed"}"#);
+    let error = export(&host, &config()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Mismatch);
+    assert!(error.message.contains("is not an output folder, but a managed folder"), "{error}");
+    assert_eq!(host.storage.paths(), [".metadata"]);
+}
+
+#[test]
+fn a_second_job_in_the_same_folder_is_refused() {
+    let host = Host::new();
+    serve(&host, &usual());
+    let held = host.run(async { smart_fetch::platform::Storage::lock(&host.storage).await.unwrap() });
+    let error = export(&host, &config()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Locked);
+    drop(held);
+    assert_eq!(export(&host, &config()).unwrap().verdict, Verdict::Complete);
+}
+
+#[test]
+fn d15_a_cancelled_job_keeps_its_state_and_says_how_to_go_on() {
+    use smart_fetch::platform::Clock;
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.on_call("GET", "/jobs/1", |_| Reply::new(202).header("Retry-After", "100"));
+    let clock = host.clock.clone();
+    let stop = async move { clock.sleep(std::time::Duration::from_secs(30)).await };
+    let error = host.run(job::bulk(&host, &config(), stop)).unwrap_err();
+    assert_eq!((error.kind, error.exit_status()), (ErrorKind::Cancelled, 130));
+    assert!(error.hint.unwrap().contains("--cancel"));
+    assert_eq!(metadata(&host)["bulk-status"], STATUS);
+}
+
+#[test]
+fn cancel_deletes_the_job_on_the_server_and_the_next_run_starts_another() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.on_call("GET", "/files/p2", |_| Reply::new(410));
+    export(&host, &config()).unwrap();
+    let cancelling = host.restarted();
+    cancelling.run(job::cancel_bulk(&cancelling, &config())).unwrap();
+    assert_eq!(cancelling.http.seen_with("DELETE").len(), 1);
+    assert!(metadata(&cancelling).get("bulk-status").is_none());
+    let error = cancelling.restarted();
+    let error = error.run(job::cancel_bulk(&error, &config())).unwrap_err();
+    assert!(error.message.contains("no in-progress bulk export was found"), "{error}");
+    let again = cancelling.restarted();
+    again.http.on_call("GET", "/files/p2", |_| Reply::ndjson(&lines("Patient", 2)));
+    assert_eq!(export(&again, &config()).unwrap().verdict, Verdict::Complete);
+    assert_eq!(again.http.seen_with("$export").len(), 2);
+}
+
+#[test]
+fn a_job_that_the_reference_began_is_carried_on_with() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.storage.put(
+        ".metadata",
+        json!({
+            "filters": {"Patient": [], "Condition": []}, "since": null, "kind": "output",
+            "timestamp": "2026-01-01T00:00:00+00:00", "version": "1.0.3", "bulk-status": STATUS,
+        })
+        .to_string(),
+    );
+    host.storage.put("Patient.001.ndjson.gz", "torn");
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 9));
+    assert!(host.http.seen_with("$export").is_empty());
+    assert_eq!(host.storage.text("Patient.001.ndjson.gz").unwrap(), lines("Patient", 3));
+}
+
+#[test]
+fn types_that_the_server_refuses_are_dropped_and_named_unless_the_user_named_them() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.off("GET", "$export").on_call("GET", "$export", |request| {
+        if request.url.contains("EpisodeOfCare") {
+            return Reply::outcome(400, "error", "processing", "The resource type EpisodeOfCare is not available");
+        }
+        Reply::new(202).header("Content-Location", STATUS)
+    });
+    let mut all = config();
+    all.types = Vec::new();
+    export(&host, &all).unwrap();
+    assert!(host.warnings().contains(&"type-refused".to_owned()));
+    let last = host.http.seen_with("$export").last().unwrap().line();
+    assert!(last.contains("Device") && last.contains("Immunization"), "unlisted types are asked for: {last}");
+    assert!(metadata(&host)["filters"].get("EpisodeOfCare").is_none());
+    assert!(metadata(&host)["done"].get("Device").is_some());
+
+    let named = Host::new();
+    serve(&named, &usual());
+    named
+        .http
+        .on_call("GET", "$export", |_| Reply::outcome(400, "error", "processing", "EpisodeOfCare is not available"));
+    let mut one = config();
+    one.types = vec!["EpisodeOfCare".into()];
+    assert_eq!(export(&named, &one).unwrap_err().kind, ErrorKind::Server);
+}
+
+#[test]
+fn a_job_that_the_server_lost_is_forgotten_so_that_the_next_run_can_start() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.on_call("GET", "/jobs/1", |_| Reply::outcome(404, "error", "not-found", "no such job"));
+    let error = export(&host, &config()).unwrap_err();
+    assert_eq!(error.exit_status(), 1);
+    assert!(metadata(&host).get("bulk-status").is_none());
+    let again = host.restarted();
+    again.http.off("GET", "/jobs/1");
+    again.http.on("GET", "/jobs/1", Reply::bytes(200, "application/json", manifest(&usual()).to_string()));
+    assert_eq!(export(&again, &config()).unwrap().verdict, Verdict::Complete);
+}
+
+#[test]
+fn files_on_a_server_that_cannot_be_reached_end_in_a_network_error_that_can_be_resumed() {
+    let host = Host::new();
+    serve(&host, &usual());
+    for name in ["p1", "p2", "c1"] {
+        host.http.on_call("GET", &format!("/files/{name}"), |_| Reply::error(HttpErrorKind::Connect));
+    }
+    let error = export(&host, &config()).unwrap_err();
+    assert_eq!((error.kind, error.retry, error.exit_status()), (ErrorKind::Network, true, 1));
+    let again = host.restarted();
+    serve(&again, &usual());
+    for file in usual() {
+        again.http.on_call("GET", &format!("/files/{}", file.name), move |_| Reply::ndjson(&file.body));
+    }
+    assert_eq!(export(&again, &config()).unwrap().verdict, Verdict::Complete);
+    assert_eq!(again.http.seen_with("$export").len(), 1);
+}
+
+#[test]
+fn e10_files_that_a_partial_manifest_listed_are_fetched_once_and_none_is_lost() {
+    let host = Host::new();
+    let files = usual();
+    serve(&host, &files);
+    host.http.off("GET", "/jobs/1");
+    let part = |files: &[Served]| manifest(files).to_string();
+    host.http
+        .on("GET", "/jobs/1", Reply::bytes(202, "application/json", part(&files[..1])).header("Retry-After", "1"))
+        .on("GET", "/jobs/1", Reply::bytes(202, "application/json", part(&files[..2])).header("Retry-After", "1"))
+        .on("GET", "/jobs/1", Reply::bytes(200, "application/json", part(&files)));
+    let mut partial = config();
+    partial.allow_partial_manifests = true;
+    let report = export(&host, &partial).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 9));
+    assert_eq!((fetches(&host, "p1"), fetches(&host, "p2"), fetches(&host, "c1")), (1, 1, 1));
+}
+
+#[test]
+fn e11_a_manifest_that_breaks_off_gives_what_it_listed_but_nothing_is_done() {
+    let host = Host::new();
+    let files = usual();
+    serve(&host, &files);
+    let mut first = manifest(&files[..2]);
+    first["link"] = json!([{"relation": "next", "url": "https://ehr.example/jobs/1/page2"}]);
+    host.http.off("GET", "/jobs/1");
+    host.http.on("GET", "/jobs/1", Reply::bytes(200, "application/json", first.to_string())).on(
+        "GET",
+        "/jobs/1/page2",
+        Reply::outcome(500, "error", "processing", "page 2 is lost"),
+    );
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.exit_status, report.resources), (Verdict::Incomplete, 3, 5));
+    assert!(report.failed[0].problem.contains("page 2 is lost"), "{:?}", report.failed);
+    let state = metadata(&host);
+    assert!(state.get("done").is_none() && state.get("complete").is_none(), "{state}");
+    assert!(host.http.seen_with("DELETE").is_empty());
+
+    // The server has failed the job, so the next run starts another one; nothing is doubled or left over.
+    let again = host.restarted();
+    again.http.off("GET", "/jobs/1").off("GET", "/jobs/1/page2");
+    again.http.on("GET", "/jobs/1", Reply::bytes(200, "application/json", manifest(&files).to_string()));
+    let report = export(&again, &config()).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 9));
+    let data: Vec<_> = again.storage.paths().into_iter().filter(|path| path.ends_with(".gz")).collect();
+    assert_eq!(data, ["Condition.001.ndjson.gz", "Patient.001.ndjson.gz", "Patient.002.ndjson.gz"]);
+}
+
+#[test]
+fn f04_tokens_go_to_files_only_where_the_manifest_asks_for_them() {
+    for wanted in [true, false] {
+        let host = Host::new();
+        let files = usual();
+        serve(&host, &files);
+        let mut list = manifest(&files);
+        list["requiresAccessToken"] = json!(wanted);
+        host.http.off("GET", "/jobs/1").on("GET", "/jobs/1", Reply::bytes(200, "application/json", list.to_string()));
+        let mut bearer = config();
+        bearer.server.auth = smart_fetch::config::AuthConfig::Bearer { token: "canary-token".into() };
+        export(&host, &bearer).unwrap();
+        for seen in host.http.seen_with("/files/") {
+            assert_eq!(seen.header("authorization").is_some(), wanted, "{}", seen.line());
+        }
+        let stored = format!("{}{}", host.storage.text(".metadata").unwrap(), host.storage.text("log.ndjson").unwrap());
+        assert!(!stored.contains("canary"), "b15: {stored}");
+        assert!(!format!("{:?}", host.events()).contains("canary"), "b15");
+    }
+}
+
+#[test]
+fn f11_a_token_that_dies_between_files_is_replaced() {
+    let host = Host::new();
+    let files = usual();
+    serve(&host, &files);
+    let mut list = manifest(&files);
+    list["requiresAccessToken"] = json!(true);
+    host.http.off("GET", "/jobs/1").on("GET", "/jobs/1", Reply::bytes(200, "application/json", list.to_string()));
+    let mut refused = false;
+    host.http.on_call("GET", "/files/p2", move |_| {
+        if std::mem::replace(&mut refused, true) { Reply::ndjson(&lines("Patient", 2)) } else { Reply::new(401) }
+    });
+    let mut tokens = 0;
+    host.http.on_call("GET", ".well-known/smart-configuration", |_| {
+        Reply::json(200, r#"{"token_endpoint": "https://ehr.example/token"}"#)
+    });
+    host.http.on_call("POST", "/token", move |_| {
+        tokens += 1;
+        let body = json!({"access_token": format!("token-{tokens}"), "token_type": "bearer", "expires_in": 300});
+        Reply::json(200, &body.to_string())
+    });
+    let mut host = host;
+    host.signer.keys = vec![smart_fetch::platform::SigningKey { kid: Some("k".into()), alg: "ES384".into() }];
+    let mut smart = config();
+    smart.server.auth = smart_fetch::config::AuthConfig::Smart { client_id: "me".into(), token_url: None, scope: None };
+    let report = export(&host, &smart).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 9));
+    let tries = host.http.seen_with("/files/p2");
+    let bearer: Vec<_> = tries.iter().map(|seen| seen.header("authorization").unwrap_or_default().to_owned()).collect();
+    assert_eq!(bearer, ["Bearer token-1", "Bearer token-2"]);
+}
+
+#[test]
+fn i01_i02_the_watermark_is_the_servers_time_and_moves_only_when_all_is_here() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.on_call("GET", "/files/c1", |_| Reply::new(404));
+    export(&host, &config()).unwrap();
+    let done = metadata(&host)["done"].clone();
+    assert_eq!(done, json!({"Patient": "2026-01-01T00:00:00.123000+00:00"}));
+    let ledger = &metadata(&host)["ledger"]["jobs"][0];
+    assert_eq!(ledger["transactionTime"], TIME, "verbatim");
+}
+
+#[test]
+fn c16_a_form_that_is_not_ndjson_is_kept_unread() {
+    let host = Host::new();
+    let mut files = usual();
+    files[2].body = "id,code\n1,2\n".into();
+    serve(&host, &files);
+    let mut list = manifest(&files);
+    list["outputFormat"] = json!("text/csv");
+    host.http.off("GET", "/jobs/1").on("GET", "/jobs/1", Reply::bytes(200, "application/json", list.to_string()));
+    let mut csv = config();
+    csv.output_format = Some("text/csv".into());
+    let report = export(&host, &csv).unwrap();
+    assert_eq!((report.verdict, report.bad_lines), (Verdict::Complete, 0));
+    assert_eq!(host.storage.text("Condition.001.csv.gz").unwrap(), "id,code\n1,2\n");
+    assert_eq!(host.http.seen_with("/files/c1")[0].header("accept"), Some("text/csv"));
+}
+
+#[test]
+fn h12_organized_files_are_split_by_type_without_their_headers() {
+    let host = Host::new();
+    let header = r#"{"resourceType":"Parameters","parameter":[{"name":"header","valueReference":{"reference":"Patient/Patient-0"}}]}"#;
+    let body = format!("{header}\n{}{}", lines("Patient", 1), lines("Condition", 2));
+    let mut files = usual();
+    files.truncate(1);
+    files[0].body = body;
+    files[0].entry = json!({"url": url("p1"), "count": 3});
+    serve(&host, &files);
+    let mut list = manifest(&files);
+    list["outputOrganizedBy"] = json!("Patient");
+    host.http.off("GET", "/jobs/1").on("GET", "/jobs/1", Reply::bytes(200, "application/json", list.to_string()));
+    let mut organized = config();
+    organized.organize_output_by = Some("Patient".into());
+    let report = export(&host, &organized).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 3));
+    assert_eq!((report.types["Condition"].resources, report.types["Patient"].resources), (2, 1));
+    assert_eq!(host.storage.text("Condition.001.ndjson.gz").unwrap(), lines("Condition", 2));
+    assert_eq!(host.storage.text("Patient.001.ndjson.gz").unwrap(), lines("Patient", 1));
+    let again = host.restarted();
+    assert_eq!(export(&again, &organized).unwrap().fetched, 0);
+}
