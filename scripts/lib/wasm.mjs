@@ -2,14 +2,15 @@
 // `base`, without SIMD and with miniz_oxide, which the loader takes where SIMD does not validate.
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Failure, must, root, say, seconds, targetDir } from './run.mjs';
 
 /** What differs between the two files. `cargo` holds the arguments that clippy and the build share. */
 export const flavours = [
-  { name: 'simd', rustflags: '-C target-feature=+simd128', cargo: [] },
-  { name: 'base', rustflags: '', cargo: ['--no-default-features', '--features', 'miniz'] },
+  { name: 'simd', rustflags: ['-Ctarget-feature=+simd128'], cargo: [] },
+  { name: 'base', rustflags: [], cargo: ['--no-default-features', '--features', 'miniz'] },
 ];
 
 /** Where the loader of the package reads the files in a clone. Built, never committed. */
@@ -52,13 +53,14 @@ async function buildFlavour({ name, rustflags, cargo }, env) {
   const folder = join(targetDir, `wasm-${name}`);
   const result = join(folder, 'out');
   rmSync(result, { recursive: true, force: true });
-  // A target folder for each, because different flags would otherwise rebuild everything at each turn. RUSTFLAGS goes,
-  // because it would override the flags of the target.
-  const { RUSTFLAGS, ...rest } = env;
-  const flags = { CARGO_TARGET_DIR: folder, CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: rustflags };
+  // Panic messages hold the paths of sources: what we publish must not name the builder's home.
+  const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry/src');
+  const flags = [...rustflags, `--remap-path-prefix=${registry}=crates`, `--remap-path-prefix=${root}=smart-fetch`];
   const args = ['build', root, '--release', '--target', 'web', '--mode', 'no-install', '--no-pack', '--no-gitignore'];
   await must('wasm-pack', [...args, '--out-dir', result, '--out-name', `smart_fetch_${name}`, '--', '--locked', ...cargo], {
-    env: { ...rest, ...flags },
+    // A target folder for each, because different flags would otherwise rebuild everything at each turn. The encoded form
+    // of the flags allows blanks in paths and goes before any RUSTFLAGS of the user.
+    env: { ...env, CARGO_TARGET_DIR: folder, CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f') },
   });
   return result;
 }
