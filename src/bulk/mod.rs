@@ -2,6 +2,7 @@
 
 pub mod cleanup;
 pub mod download;
+pub mod groups;
 pub mod kickoff;
 pub mod manifest;
 pub mod poll;

@@ -1,5 +1,6 @@
-//! The little FHIR that is read: capability, outcomes, instants, resource types.
+//! The little FHIR that is read: bundles, capability, outcomes, instants, resource types.
 
+pub mod bundle;
 pub mod capability;
 pub mod instant;
 pub mod metadata;

@@ -1,6 +1,7 @@
 //! A05 to A08: the CapabilityStatement is a hint.
 
 use serde_json::json;
+use smart_fetch::bulk::groups;
 use smart_fetch::config::{KickoffMethod, Level};
 use smart_fetch::fhir::capability::{Stu, Vendor};
 use smart_fetch::testing::{Host, Reply};
@@ -160,4 +161,30 @@ fn a08_a_bare_group_id_works_where_groups_cannot_be_read() {
     let attempt = discover_and_kick_off(&host, &group("g.1"));
     assert_eq!(attempt.result.unwrap().status_url, STATUS);
     assert_eq!(host.http.seen().last().unwrap().line(), format!("GET {BASE}/Group/g.1/$export"));
+}
+
+#[test]
+fn a08_groups_are_found_over_all_pages() {
+    let host = Host::new();
+    let page = |ids: &[&str], next: Option<&str>| {
+        let entry: Vec<_> = ids
+            .iter()
+            .map(|id| json!({"resource": {"resourceType": "Group", "id": id, "name": format!("G{id}"), "quantity": 7}}))
+            .collect();
+        let link: Vec<_> = next.iter().map(|url| json!({"relation": "next", "url": url})).collect();
+        Reply::json(200, &json!({"resourceType": "Bundle", "entry": entry, "link": link}).to_string())
+    };
+    host.http.on("GET", "/Group", page(&["1", "2"], Some("?page=2"))).on(
+        "GET",
+        "?page=2",
+        page(&["3"], Some("?page=2")),
+    );
+    let client = client(&host, &server());
+    let found = host.run(groups::search(&client, "")).unwrap();
+    assert_eq!(found.iter().map(|g| g.id.as_str()).collect::<Vec<_>>(), ["1", "2", "3"], "and a circle ends");
+    assert_eq!((found[2].name.as_deref(), found[2].quantity), (Some("G3"), Some(7)));
+    assert_eq!(host.http.seen().len(), 2);
+    host.http.on("GET", "/Group?name=x", Reply::outcome(403, "error", "forbidden", "no"));
+    let error = host.run(groups::search(&client, "name=x")).unwrap_err();
+    assert!(error.to_string().contains("--group ID"), "{error}");
 }

@@ -205,6 +205,9 @@ fn c16_a_since_that_is_no_date_is_refused_and_a_date_is_widened() {
     let on_wire = |text: &str| params(&since(text)).unwrap().since.unwrap();
     assert_eq!(on_wire("2026-01-02"), "2026-01-02T00:00:00-05:00");
     assert_eq!(on_wire("2026-01-02T03:04:05.6789Z"), "2026-01-02T03:04:05.6789Z");
+    let by_param = BulkConfig { params: vec![("_since".into(), "2026-01-02".into())], ..config() };
+    let query = request::query(&params(&by_param).unwrap());
+    assert_eq!(query, "_since=2026-01-02T00%3A00%3A00-05%3A00");
 }
 
 #[test]

@@ -126,6 +126,17 @@ fn e09_a_linked_page_is_polled_like_the_first() {
 }
 
 #[test]
+fn e09_each_page_has_all_retries() {
+    let hiccup = || Reply::new(502);
+    let first = ok(&manifest(json!({"output": [file("1")], "link": next("/page/2")})));
+    let host = paged(&[
+        ("/status/1", vec![hiccup(), hiccup(), hiccup(), first]),
+        ("/page/2", vec![hiccup(), hiccup(), hiccup(), ok(&manifest(json!({"output": [file("2")]})))]),
+    ]);
+    assert_eq!(names(&poll(&host).unwrap()), ["1", "2"]);
+}
+
+#[test]
 fn e10_partial_manifests_lose_nothing_and_repeat_nothing() {
     let partial = |files: Value| Reply::json(202, &manifest(json!({"output": files})).to_string());
     let host = paged(&[
