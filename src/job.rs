@@ -2,6 +2,7 @@
 
 mod bulk;
 mod cancel;
+mod context;
 mod report;
 mod single;
 

@@ -8,6 +8,7 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
+use super::context;
 use super::report::BulkReport;
 use crate::auth::{ScopeRequest, assertion};
 use crate::bulk::cleanup;
@@ -69,8 +70,9 @@ async fn run<P: Platform>(platform: &P, config: &BulkConfig) -> Result<BulkRepor
     let capability = fhir::metadata::read(&client).await;
     let mut plan = Plan::new(config, &capability)?;
     let run = Run { platform, config, client: &client, folder: &folder, capability: &capability };
-    run.check_folder(&mut plan)?;
-    run.note_context(&plan);
+    context::check(&folder, config, &capability, &mut plan)?;
+    context::check_request(&folder, &run.request())?;
+    folder.change(|metadata| context::note(metadata, &capability, &plan));
     folder.save().await?;
 
     let log = Log::new(platform, assertion::fresh_jti(platform.random()));
@@ -122,92 +124,6 @@ impl<P: Platform> Run<'_, '_, P> {
         request
     }
 
-    /// Refuses a folder that was begun for something else (I08). A folder begun by the reference has the types that the
-    /// server lists, and the default filter in any case: that is taken over where the user said nothing else.
-    fn check_folder(&self, plan: &mut Plan) -> Result<()> {
-        let metadata = self.folder.metadata();
-        let mismatch = |message: String| {
-            Err(Error::new(ErrorKind::Mismatch, "open folder", message)
-                .with_hint("Give the same options as before, or choose another folder."))
-        };
-        if let Some(found) = metadata.get("filters").and_then(Value::as_object) {
-            self.take_over(plan, found);
-            let wanted = plan.filters_value();
-            if Some(found) != wanted.as_object() {
-                return mismatch(format!(
-                    "The folder is for a different set of types and/or filters. Expected:\n{}\n\nbut found:\n{}\n\n",
-                    pretty_filters(&wanted),
-                    pretty_filters(&Value::Object(found.clone()))
-                ));
-            }
-            let since = metadata.text("since");
-            if since != plan.since.as_deref() {
-                return mismatch(format!(
-                    "The folder is for a different --since time. Expected {} but found {}.",
-                    plan.since.as_deref().unwrap_or("None"),
-                    since.unwrap_or("None")
-                ));
-            }
-            let (mode, found) = (plan.since_mode.map(mode_text), metadata.text("sinceMode"));
-            if found.is_some() && found != mode {
-                return mismatch(format!(
-                    "The folder is for a different --since-mode. Expected '{}' but found '{}'.",
-                    mode.unwrap_or("None"),
-                    found.unwrap_or_default()
-                ));
-            }
-        }
-        drop(metadata);
-        let ledger = self.folder.ledger();
-        if let Some(job) = ledger.jobs.iter().rfind(|job| job.state != JobState::Abandoned)
-            && job.request != self.request()
-        {
-            return mismatch(format!(
-                "The folder holds a different export. Expected {} but found {}.",
-                self.request(),
-                job.request
-            ));
-        }
-        Ok(())
-    }
-
-    fn take_over(&self, plan: &mut Plan, found: &serde_json::Map<String, Value>) {
-        if !plan.named {
-            let dropped: Vec<String> = plan.types.iter().filter(|t| !found.contains_key(*t)).cloned().collect();
-            for resource_type in dropped {
-                if self.capability.lists(&resource_type) != Some(true) {
-                    plan.drop_type(&resource_type);
-                    self.note(format!("Skipping {resource_type}, which this folder was begun without."));
-                }
-            }
-        }
-        let user_filters = self.config.type_filters.iter().any(|filter| filter.starts_with("Observation?"));
-        if self.config.default_filters && !user_filters {
-            plan.take_default_filter(found.get("Observation"));
-        }
-    }
-
-    fn note_context(&self, plan: &Plan) {
-        self.folder.change(|metadata| {
-            let done = metadata.done();
-            metadata.set("filters", plan.filters_value());
-            metadata.set("since", plan.since.clone().map_or(Value::Null, Value::from));
-            if let Some(mode) = plan.since_mode {
-                // For types that are done it is on record what since meant for them; for the others it is what it means now.
-                let before: Vec<String> = metadata
-                    .get("sinceResources")
-                    .and_then(Value::as_array)
-                    .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-                    .unwrap_or_default();
-                let mut types: Vec<String> = before.into_iter().filter(|t| done.contains_key(t)).collect();
-                types.extend(plan.since_types.iter().filter(|t| !done.contains_key(*t)).cloned());
-                types.sort();
-                metadata.set("sinceMode", mode_text(mode));
-                metadata.set("sinceResources", types);
-            }
-        });
-    }
-
     /// Everything between plan and report.
     async fn export(&self, plan: &mut Plan, log: &Log<'_, P>, here: usize) -> Result<BulkReport> {
         if let Some(mode) = plan.since_mode
@@ -218,19 +134,23 @@ impl<P: Platform> Run<'_, '_, P> {
             }
             self.note(format!("Using since value of '{since}'."));
         }
-        if !self.resume(log, here).await? && !self.begin(plan, log).await? {
-            return Ok(BulkReport::new(&self.folder.ledger(), 0));
+        let mut fetched = 0;
+        // One round, as a rule; another one where a job that the reference began lacks types that it does not ask for.
+        while self.resume(log, here).await? || self.begin(plan, log, fetched == 0).await? {
+            let waiting = self.folder.open_job().is_some_and(|job| job.state == JobState::Waiting);
+            let broken_off = if waiting { self.wait(log).await? } else { None };
+            let downloaded = self.fetch(log).await?;
+            fetched += downloaded.fetched;
+            if self.folder.open_job().is_some() {
+                let report = BulkReport::new(&self.folder.ledger(), fetched);
+                // What the server had listed before it failed is kept, but nothing is done (E11).
+                if broken_off.is_some_and(|error| is_final(&error)) {
+                    self.forget_job().await?;
+                }
+                return Ok(report);
+            }
         }
-        let waiting = self.folder.open_job().is_some_and(|job| job.state == JobState::Waiting);
-        let broken_off = if waiting { self.wait(log).await? } else { None };
-        let downloaded = self.fetch(log).await?;
-        let Some(error) = broken_off else { return Ok(BulkReport::new(&self.folder.ledger(), downloaded.fetched)) };
-        // What the server had listed before it failed is kept, but nothing is done (E11).
-        let report = BulkReport::new(&self.folder.ledger(), downloaded.fetched);
-        if is_final(&error) {
-            self.forget_job().await?;
-        }
-        Ok(report)
+        Ok(BulkReport::new(&self.folder.ledger(), fetched))
     }
 
     /// Whether there is a job to carry on with.
@@ -257,13 +177,13 @@ impl<P: Platform> Run<'_, '_, P> {
         Ok(true)
     }
 
-    /// Kicks off what is not done yet. False if nothing is left to do.
-    async fn begin(&self, plan: &mut Plan, log: &Log<'_, P>) -> Result<bool> {
+    /// Kicks off what is not done yet. False if nothing is left to do, which makes the folder complete.
+    async fn begin(&self, plan: &mut Plan, log: &Log<'_, P>, first: bool) -> Result<bool> {
         loop {
             let done = self.folder.metadata().done();
             let types: Vec<String> = plan.types.iter().filter(|t| !done.contains_key(*t)).cloned().collect();
             if types.is_empty() {
-                for resource_type in &plan.types {
+                for resource_type in plan.types.iter().filter(|_| first) {
                     self.note(format!("Skipping {resource_type}, already done."));
                 }
                 self.folder.change(|metadata| metadata.set("complete", true));
@@ -294,7 +214,7 @@ impl<P: Platform> Run<'_, '_, P> {
                         );
                         plan.drop_type(&resource_type);
                     }
-                    self.note_context(plan);
+                    self.folder.change(|metadata| context::note(metadata, self.capability, plan));
                     continue;
                 }
             };
@@ -565,10 +485,7 @@ impl<P: Platform> Run<'_, '_, P> {
         }
         self.folder.remove_left_over().await?;
         self.folder.change_job(|job| job.end(JobState::Finished));
-        self.folder.change(|metadata| {
-            metadata.remove("bulk-status");
-            metadata.set("complete", true);
-        });
+        self.folder.change(|metadata| metadata.remove("bulk-status"));
         self.folder.save().await
     }
 }
@@ -619,14 +536,6 @@ fn redact_json<P: Platform>(client: &Client<'_, P>, value: Value) -> Value {
     }
 }
 
-fn mode_text(mode: SinceMode) -> &'static str {
-    match mode {
-        SinceMode::Auto => "auto",
-        SinceMode::Updated => "updated",
-        SinceMode::Created => "created",
-    }
-}
-
 /// The status URL as an id for the log: without its query, which may be signed, but still one id a job.
 fn export_id(status_url: &str) -> String {
     let Some((url, query)) = status_url.split_once('?') else { return status_url.to_owned() };
@@ -634,18 +543,4 @@ fn export_id(status_url: &str) -> String {
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     format!("{url}#{hash:016x}")
-}
-
-fn pretty_filters(filters: &Value) -> String {
-    let mut lines = Vec::new();
-    let mut types: Vec<_> = filters.as_object().into_iter().flatten().collect();
-    types.sort_by_key(|(name, _)| name.as_str());
-    for (name, list) in types {
-        let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-        if list.is_empty() {
-            lines.push(format!("  {name} (no filter)"));
-        }
-        lines.extend(list.iter().map(|filter| format!("  {name}?{}", filter.as_str().unwrap_or_default())));
-    }
-    lines.join("\n")
 }

@@ -391,8 +391,14 @@ fn types_that_the_server_refuses_are_dropped_and_named_unless_the_user_named_the
     assert!(host.warnings().contains(&"type-refused".to_owned()));
     let last = host.http.seen_with("$export").last().unwrap().line();
     assert!(last.contains("Device") && last.contains("Immunization"), "unlisted types are asked for: {last}");
-    assert!(metadata(&host)["filters"].get("EpisodeOfCare").is_none());
-    assert!(metadata(&host)["done"].get("Device").is_some());
+    let state = metadata(&host);
+    assert_eq!(state["filters"].as_object().unwrap().len(), 3, "the reference knows only what is listed: {state}");
+    assert!(state["unlistedFilters"].get("Device").is_some());
+    assert!(state["unlistedFilters"].get("EpisodeOfCare").is_none());
+    assert!(state["done"].get("Device").is_some() && state["done"].get("EpisodeOfCare").is_none());
+    let again = host.restarted();
+    export(&again, &all).unwrap();
+    assert_eq!(again.http.seen_with("$export").len(), 2, "what was refused is not asked for again");
 
     let named = Host::new();
     serve(&named, &usual());
@@ -588,4 +594,31 @@ fn h12_organized_files_are_split_by_type_without_their_headers() {
     assert_eq!(host.storage.text("Patient.001.ndjson.gz").unwrap(), lines("Patient", 1));
     let again = host.restarted();
     assert_eq!(export(&again, &organized).unwrap().fetched, 0);
+}
+
+#[test]
+fn types_that_the_reference_does_not_ask_for_are_added_to_its_folder() {
+    let host = Host::new();
+    serve(&host, &usual());
+    let category = "category=social-history,vital-signs,imaging,laboratory,survey,exam,procedure,therapy,activity";
+    let done = "2026-01-01T00:00:00+00:00";
+    host.storage.put(
+        ".metadata",
+        json!({
+            "filters": {"Patient": [], "Condition": [], "Observation": [category]}, "since": null, "kind": "output",
+            "timestamp": done, "version": "1.0.3", "done": {"Patient": done, "Condition": done, "Observation": done}, "complete": true,
+        })
+        .to_string(),
+    );
+    let mut all = config();
+    all.types = Vec::new();
+    export(&host, &all).unwrap();
+    let asked = host.http.seen_with("$export");
+    assert_eq!(asked.len(), 1);
+    let line = asked[0].line();
+    assert!(line.contains("Device") && line.contains("Immunization") && !line.contains("Observation"), "{line}");
+    let state = metadata(&host);
+    assert_eq!(state["filters"], json!({"Patient": [], "Condition": [], "Observation": [category]}));
+    assert_eq!(state["done"]["Patient"], done, "what was done stays as it was");
+    assert!(state["done"].get("Device").is_some());
 }

@@ -1,0 +1,131 @@
+//! What a folder is for: the types, filters and `since` that its `.metadata` was begun with, and whether a run fits.
+//!
+//! The key `filters` is the reference's: it compares it as a whole, and has only types that the CapabilityStatement lists. Types
+//! that we ask for besides are in a key of our own, so that either program can carry on with the other's folder.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::config::{BulkConfig, SinceMode};
+use crate::fhir::capability::Capability;
+use crate::folder::{JobState, Metadata, OutputFolder};
+use crate::platform::Platform;
+use crate::update::Plan;
+use crate::{Error, ErrorKind, Result};
+
+/// Filters of types that the CapabilityStatement does not list. There in every folder that we have written to.
+const UNLISTED: &str = "unlistedFilters";
+
+/// Refuses a folder that was begun for something else (I08). What the user left open is taken over from the folder.
+pub(super) fn check<P: Platform>(
+    folder: &OutputFolder<'_, P>,
+    config: &BulkConfig,
+    capability: &Capability,
+    plan: &mut Plan,
+) -> Result<()> {
+    let metadata = folder.metadata();
+    let Some(listed) = metadata.get("filters").and_then(Value::as_object) else { return Ok(()) };
+    let unlisted = metadata.get(UNLISTED).and_then(Value::as_object);
+    let found: BTreeMap<&String, &Value> = listed.iter().chain(unlisted.into_iter().flatten()).collect();
+    for resource_type in plan.types.clone().iter().filter(|t| !found.contains_key(t)) {
+        let may_lack = capability.lists(resource_type) != Some(true) && !plan.named;
+        if unlisted.is_some() && may_lack {
+            // The server refused it when the folder was begun.
+            plan.drop_type(resource_type);
+        }
+    }
+    let user_filters = config.type_filters.iter().any(|filter| filter.starts_with("Observation?"));
+    if config.default_filters && !user_filters {
+        plan.take_default_filter(listed.get("Observation"));
+    }
+    let wanted = plan.filters_value();
+    let wanted: BTreeMap<&String, &Value> = wanted.as_object().into_iter().flatten().collect();
+    // A folder that only the reference has seen lacks what it would not ask for.
+    let is_extra = |t: &str| unlisted.is_none() && capability.lists(t) == Some(false);
+    let same = wanted.iter().all(|(t, filters)| found.get(t).map_or_else(|| is_extra(t), |other| other == filters))
+        && found.keys().all(|t| wanted.contains_key(t));
+    if !same {
+        return mismatch(format!(
+            "The folder is for a different set of types and/or filters. Expected:\n{}\n\nbut found:\n{}\n\n",
+            pretty(&wanted),
+            pretty(&found)
+        ));
+    }
+    let since = metadata.text("since");
+    if since != plan.since.as_deref() {
+        let (expected, found) = (plan.since.as_deref().unwrap_or("None"), since.unwrap_or("None"));
+        return mismatch(format!("The folder is for a different --since time. Expected {expected} but found {found}."));
+    }
+    let (mode, found) = (plan.since_mode.map(mode_text), metadata.text("sinceMode"));
+    if found.is_some() && found != mode {
+        return mismatch(format!(
+            "The folder is for a different --since-mode. Expected '{}' but found '{}'.",
+            mode.unwrap_or("None"),
+            found.unwrap_or_default()
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a folder that holds an export of another server, level, or with other parameters.
+pub(super) fn check_request<P: Platform>(folder: &OutputFolder<'_, P>, request: &Value) -> Result<()> {
+    let ledger = folder.ledger();
+    let job = ledger.jobs.iter().rfind(|job| job.state != JobState::Abandoned);
+    match job.map(|job| &job.request) {
+        Some(found) if found != request => {
+            mismatch(format!("The folder holds a different export. Expected {request} but found {found}."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes down what the folder is for.
+pub(super) fn note(metadata: &mut Metadata, capability: &Capability, plan: &Plan) {
+    let filters = plan.filters_value();
+    let filters = filters.as_object().cloned().unwrap_or_default();
+    let stands_in = |key: &str, t: &str| metadata.get(key).is_some_and(|filters| filters.get(t).is_some());
+    let (listed, unlisted): (Map<_, _>, Map<_, _>) = filters.into_iter().partition(|(t, _)| {
+        // Where a type stands already, it stays, whatever the server lists by now.
+        stands_in("filters", t) || !stands_in(UNLISTED, t) && capability.lists(t) != Some(false)
+    });
+    let done = metadata.done();
+    metadata.set("filters", listed);
+    metadata.set("since", plan.since.clone().map_or(Value::Null, Value::from));
+    if let Some(mode) = plan.since_mode {
+        // For types that are done it is on record what since meant for them; for the others it is what it means now.
+        let before = metadata.get("sinceResources").and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut types: Vec<String> = before.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        types.retain(|t| done.contains_key(t));
+        types.extend(plan.since_types.iter().filter(|t| !done.contains_key(*t)).cloned());
+        types.sort();
+        metadata.set("sinceMode", mode_text(mode));
+        metadata.set("sinceResources", types);
+    }
+    metadata.set(UNLISTED, unlisted);
+}
+
+fn mismatch<T>(message: String) -> Result<T> {
+    Err(Error::new(ErrorKind::Mismatch, "open folder", message)
+        .with_hint("Give the same options as before, or choose another folder."))
+}
+
+fn mode_text(mode: SinceMode) -> &'static str {
+    match mode {
+        SinceMode::Auto => "auto",
+        SinceMode::Updated => "updated",
+        SinceMode::Created => "created",
+    }
+}
+
+fn pretty(filters: &BTreeMap<&String, &Value>) -> String {
+    let mut lines = Vec::new();
+    for (name, list) in filters {
+        let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+        if list.is_empty() {
+            lines.push(format!("  {name} (no filter)"));
+        }
+        lines.extend(list.iter().map(|filter| format!("  {name}?{}", filter.as_str().unwrap_or_default())));
+    }
+    lines.join("\n")
+}
