@@ -116,7 +116,7 @@ impl<'p, P: Platform> Politeness<'p, P> {
             if closed <= 0 {
                 break;
             }
-            self.platform.clock().sleep(Duration::from_millis(closed as u64)).await;
+            self.platform.clock().sleep(Duration::from_millis(closed.unsigned_abs())).await;
         }
         let (generation, at_admission) = {
             let mut state = origin.borrow_mut();

@@ -26,7 +26,7 @@ pub fn parse_retry_after(value: Option<&str>, date: Option<&str>, now_millis: i6
     } else {
         (parse_http_date(value)? - server_now).max(0)
     };
-    (0..=LONGEST).contains(&millis).then(|| Duration::from_millis(millis as u64))
+    (0..=LONGEST).contains(&millis).then(|| Duration::from_millis(millis.unsigned_abs()))
 }
 
 /// Reads an HTTP date in any of the three forms of RFC 9110 §5.6.7; milliseconds since the epoch.
