@@ -159,11 +159,6 @@ impl Tries<'_> {
         Some(self.pause(own, asked, jitter, throttled || asked.is_some(), throttled))
     }
 
-    /// Tries so far that were counted against the budget.
-    pub fn used(&self) -> usize {
-        self.used
-    }
-
     /// Own delays vary by a fifth either way, so that many clients do not come back at once; what a server asks for is
     /// the least.
     fn pause(&self, own: Duration, asked: Option<Duration>, jitter: f64, gate: bool, throttled: bool) -> Pause {
