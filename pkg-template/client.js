@@ -4,7 +4,9 @@
  */
 import { clock, random } from './clock.js';
 import { SmartFetchError, usage } from './errors.js';
+import { Folder } from './folder.js';
 import { Job } from './job.js';
+import { MemoryFolder } from './storage/memory.js';
 
 /**
  * What an environment brings.
@@ -87,7 +89,7 @@ export class Client {
       this.#keys === undefined ? undefined : environment.importKeys(this.#keys),
     ]);
     const panic = panicOf(core);
-    const { backend } = /** @type {import('./folder.js').Folder} */ (folder);
+    const { backend } = /** @type {Folder} */ (folder);
     const http = environment.createHttp();
     const transfers = backend.descriptor && this.#workers !== 0
       ? environment.createPool(backend.descriptor, this.#workers)
@@ -119,25 +121,47 @@ export class Client {
    * Looks at the options without sending anything.
    * @param {Partial<import('./index.d.ts').BulkOptions>} [options]
    */
-  async checkBulk(options = {}) {
-    const core = await this.#environment.load();
-    try {
-      core.checkBulk(this.#bulkConfig(options));
-    } catch (error) {
-      throw SmartFetchError.from(error, 'options');
-    }
+  checkBulk(options = {}) {
+    return typed('options', async () => (await this.#environment.load()).checkBulk(this.#bulkConfig(options)));
   }
 
   /**
    * Cancels the export that was begun in `folder`, on the server too.
    * @param {import('./index.d.ts').Folder} folder
    */
-  async cancelBulk(folder) {
-    try {
-      await this.#onHost(folder, (core, host) => core.cancelBulk(host, this.#bulkConfig({})));
-    } catch (error) {
-      throw SmartFetchError.from(error, 'cancel');
-    }
+  cancelBulk(folder) {
+    return typed('cancel', () => this.#onHost(folder, (core, host) => core.cancelBulk(host, this.#bulkConfig({}))));
+  }
+
+  /**
+   * Gets one resource.
+   * @param {string} resource
+   * @param {import('./index.d.ts').SingleOptions} [options]
+   * @returns {Promise<Uint8Array>}
+   */
+  single(resource, { signal, ...options } = {}) {
+    const config = { ...options, resource, server: this.#server };
+    const cancelled = new Promise((resolve) => {
+      if (signal?.aborted) resolve(undefined);
+      signal?.addEventListener('abort', resolve, { once: true });
+    });
+    // Nothing is stored: the folder is only there because every host has one.
+    const folder = new Folder(new MemoryFolder());
+    return typed('single', () => this.#onHost(folder, (core, host) => core.single(host, config, cancelled)));
+  }
+}
+
+/**
+ * @template T
+ * @param {string} operation
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function typed(operation, work) {
+  try {
+    return await work();
+  } catch (error) {
+    throw SmartFetchError.from(error, operation);
   }
 }
 

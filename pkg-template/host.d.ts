@@ -167,4 +167,5 @@ export interface Core {
   checkBulk(config: object): void;
   bulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BulkReport>;
   cancelBulk(host: Host, config: object): Promise<void>;
+  single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
 }

@@ -158,6 +158,8 @@ export interface BulkOptions {
   allowPartialManifests: boolean;
   /** `Prefer: handling=lenient` */
   lenient: boolean;
+  /** `Prefer: separate-export-status` (STU4) */
+  separateExportStatus: boolean;
   /** Further parameters of the kick-off. */
   params: Record<string, string> | Iterable<[string, string]>;
   /** Default: `'auto'`, GET first where the server's version is older than STU4. */
@@ -170,6 +172,16 @@ export interface BulkOptions {
   pollTimeout: Duration;
   /** Cancels the job when it aborts. */
   signal: AbortSignal;
+}
+
+/** How to get one resource. */
+export interface SingleOptions {
+  /** The bytes of a Binary rather than its JSON. */
+  binary?: boolean;
+  /** JSON on one line. */
+  compact?: boolean;
+  /** Breaks it off when it aborts. */
+  signal?: AbortSignal;
 }
 
 /** What a job tells while it runs. Durations are milliseconds, sizes bytes. */
@@ -202,8 +214,42 @@ export type Event =
       limit: number;
     };
 
-/** How a bulk export ended. */
-export type BulkReport = Record<string, unknown>;
+/** What came of a bulk export. Counts are of the whole folder unless said otherwise. */
+export interface BulkReport {
+  /**
+   * `complete`: everything is here. `withErrors`: everything that the server offered is here, but it reported errors or sent
+   * lines that are no resources. `incomplete`: some files could not be had; the same job again gets just those.
+   */
+  verdict: 'complete' | 'withErrors' | 'incomplete';
+  /** The exit status of the command line: 0, or 3 where the verdict is not `complete`. */
+  exitStatus: 0 | 3;
+  /** The server's `transactionTime`, verbatim; of the last job where there were several. */
+  transactionTime?: string;
+  /** Files of all kinds. */
+  files: number;
+  /** Resources in the output files. */
+  resources: number;
+  /** Bytes on disk. */
+  bytes: number;
+  /** By type of the output files. */
+  types: Record<string, { files: number; resources: number }>;
+  /** Types that were asked for and have no resources. */
+  emptyTypes: string[];
+  /** Files that this run fetched. */
+  fetched: number;
+  /** Files that could not be had. `url` is without its query. */
+  failed: { name: string; url: string; problem: string }[];
+  /** Issues of severity `error` or `fatal` that the server reported. */
+  errors: number;
+  /** The first issues that the server reported, errors first. */
+  issues: { severity: string; code: string; text: string }[];
+  /** Lines that are no resources. */
+  badLines: number;
+  /** The first of them, as `file:line: reason`. */
+  bad: string[];
+  /** Bundles of deletions. */
+  deletions: number;
+}
 
 /** A job under way. */
 export interface Job<Report> extends AsyncIterable<Event> {
@@ -229,6 +275,11 @@ export class Client {
   checkBulk(options?: Partial<BulkOptions>): Promise<void>;
   /** Cancels the export that was begun in `folder`, on the server too. */
   cancelBulk(folder: Folder): Promise<void>;
+  /**
+   * Gets one resource, as text in UTF-8 with a final newline, or the bytes of a Binary.
+   * @param resource `Type/ID`, with or without `?query`; or an absolute URL below the server's base
+   */
+  single(resource: string, options?: SingleOptions): Promise<Uint8Array>;
 }
 
 /** Opens a folder of the file system (Node); made by the first job in it if it is not there. */

@@ -3,7 +3,6 @@
 mod bulk;
 mod cancel;
 mod context;
-mod logged;
 mod report;
 mod single;
 

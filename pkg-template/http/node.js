@@ -1,10 +1,9 @@
 /**
  * HTTP for Node, over undici's dispatcher: raw gzip is kept, redirects are the core's, URLs go out byte for byte.
  */
-import { EnvHttpProxyAgent, Pool, buildConnector } from 'undici';
-
 import { TransportError } from '../errors.js';
 import { transportError } from './node-errors.js';
+import { EnvHttpProxyAgent, Pool, buildConnector } from './undici.js';
 
 /** @typedef {import('../host.d.ts').Exchange} Exchange */
 

@@ -8,7 +8,7 @@ import { compile } from '../load-node.js';
 import { TransferPool } from './pool.js';
 
 /** What the transfers of a worker may use of the JS heap, in MB: the data itself is in wasm memory and buffers. */
-const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 };
+const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
 
 /** Workers unless told otherwise. */
 export const defaultWorkers = () => Math.min(availableParallelism(), 4);

@@ -23,6 +23,8 @@ use wasm_bindgen_futures::JsFuture;
 
 use self::convert::{from_js, thrown, to_js};
 use self::host::{Host, JsPlatform};
+use crate::config::BulkConfig;
+use crate::job::{self, SingleConfig};
 use crate::platform::Platform;
 use crate::platform::transfer::{TransferProgress, TransferTask};
 use crate::{Error, ErrorKind, Result};
@@ -54,7 +56,7 @@ pub fn on_panic(handler: Function) {
 /// and the resources seen; resolves to a `TransferOutcome`.
 #[wasm_bindgen]
 pub async fn transfer(host: Host, task: JsValue, progress: Function, cancelled: Promise) -> Result<JsValue, JsValue> {
-    let task: TransferTask = input("the task", &task)?;
+    let task: TransferTask = input(&task)?;
     let platform = JsPlatform::new(host);
     let listener = |seen: TransferProgress| {
         // Whatever a listener throws is its own affair.
@@ -69,6 +71,40 @@ pub async fn transfer(host: Host, task: JsValue, progress: Function, cancelled: 
     Ok(to_js(&outcome))
 }
 
+/// Throws a usage error for options (`BulkConfig`) that make no sense. Sends nothing.
+#[wasm_bindgen(js_name = checkBulk)]
+pub fn check_bulk(config: JsValue) -> Result<(), JsValue> {
+    let config: BulkConfig = input(&config)?;
+    job::check_bulk(&config).map_err(|error| thrown(&error))
+}
+
+/// Runs a bulk export (`BulkConfig`) in the host's folder, or carries on with what is there. Resolves to a `BulkReport`.
+#[wasm_bindgen]
+pub async fn bulk(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
+    let config: BulkConfig = input(&config)?;
+    let cancelled = async {
+        // However it settles.
+        let _ = JsFuture::from(cancelled).await;
+    };
+    let report = job::bulk(&JsPlatform::new(host), &config, cancelled).await.map_err(|error| thrown(&error))?;
+    Ok(to_js(&report))
+}
+
+/// Cancels the folder's export on the server.
+#[wasm_bindgen(js_name = cancelBulk)]
+pub async fn cancel_bulk(host: Host, config: JsValue) -> Result<(), JsValue> {
+    let config: BulkConfig = input(&config)?;
+    job::cancel_bulk(&JsPlatform::new(host), &config).await.map_err(|error| thrown(&error))
+}
+
+/// Gets one resource (`SingleConfig`): JSON, or the bytes of a Binary.
+#[wasm_bindgen]
+pub async fn single(host: Host, config: JsValue, cancelled: Promise) -> Result<Vec<u8>, JsValue> {
+    let config: SingleConfig = input(&config)?;
+    let platform = JsPlatform::new(host);
+    until("single", cancelled, job::single(&platform, &config)).await.map_err(|error| thrown(&error))
+}
+
 /// Waits for `running` unless `cancelled` settles first; then `running` is dropped, which aborts all that it started.
 async fn until<T>(operation: &str, cancelled: Promise, running: impl Future<Output = Result<T>>) -> Result<T> {
     match select(pin!(running), JsFuture::from(cancelled)).await {
@@ -77,7 +113,7 @@ async fn until<T>(operation: &str, cancelled: Promise, running: impl Future<Outp
     }
 }
 
-/// An argument, or a usage error that names it.
-fn input<T: serde::de::DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, JsValue> {
-    from_js(value).map_err(|message| thrown(&Error::usage(format!("There is something wrong with {what}: {message}."))))
+/// The options, or a usage error that says what is wrong with them.
+fn input<T: serde::de::DeserializeOwned>(value: &JsValue) -> Result<T, JsValue> {
+    from_js(value).map_err(|message| thrown(&Error::usage(format!("The options are wrong: {message}."))))
 }
