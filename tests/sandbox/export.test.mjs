@@ -198,3 +198,29 @@ test('generated data: the same for the same seed, all types there', async (t) =>
   assert.deepEqual(Object.keys(a).sort(), ['AllergyIntolerance', 'Binary', 'Condition', 'Device', 'DiagnosticReport', 'DocumentReference', 'Encounter', 'EpisodeOfCare', 'Group',
     'Immunization', 'Location', 'Medication', 'MedicationDispense', 'MedicationRequest', 'Observation', 'Organization', 'Patient', 'Practitioner', 'PractitionerRole', 'Procedure', 'ServiceRequest', 'Specimen']);
 });
+
+test('setData with a revision: new, changed, merged and deleted patients, stamped now', async (t) => {
+  const sbx = await sandbox(t, { data: undefined, patients: 6 });
+  const first = await manifestOf(sbx, '', '_type=Patient,Observation,Condition');
+  const ids = async (manifest, type) => (await linesOf(manifest.output.find((entry) => entry.type === type))).map((line) => JSON.parse(line).id);
+  const since = `_since=${encodeURIComponent(first.transactionTime)}`;
+  assert.deepEqual((await manifestOf(sbx, '', `_type=Patient,Observation&${since}`)).output, []);
+  const [patientsBefore, conditionsBefore] = [await ids(first, 'Patient'), await ids(first, 'Condition')];
+
+  await sbx.setData({ revision: 1 });
+  const update = await manifestOf(sbx, '', `_type=Patient,Observation,Condition&${since}`);
+  assert.deepEqual(await ids(update, 'Patient'), ['pt-000001', 'pt-000003', 'pt-000007']);
+  const observations = await ids(update, 'Observation');
+  assert.ok(observations.includes('pt-000002-obs-revision-1') && observations.some((id) => id.startsWith('pt-000007-')));
+  assert.ok(observations.every((id) => /^pt-00000[27]-/.test(id)));
+  const deleted = (await linesOf(update.deleted[0])).flatMap((line) => JSON.parse(line).entry.map((entry) => entry.request.url));
+  assert.ok(deleted.includes('Patient/pt-000004') && deleted.some((url) => url.startsWith('Condition/pt-000004-')));
+  assert.ok(deleted.every((url) => /^(Patient|Observation|Condition)\/pt-000004/.test(url)));
+
+  const whole = await manifestOf(sbx, '', '_type=Patient,Condition');
+  assert.deepEqual(await ids(whole, 'Patient'), [...patientsBefore.filter((id) => id !== 'pt-000004'), 'pt-000007']);
+  assert.deepEqual((await ids(whole, 'Condition')).filter((id) => !id.startsWith('pt-000007')), conditionsBefore.filter((id) => !id.startsWith('pt-000004')));
+  const links = (await linesOf(whole.output[0])).map((line) => JSON.parse(line)).filter(({ link }) => link).map(({ id, link: [{ type, other }] }) => [id, type, other.reference]);
+  assert.deepEqual(links, [['pt-000001', 'replaces', 'Patient/pt-000003'], ['pt-000003', 'replaced-by', 'Patient/pt-000001']]);
+  assert.equal((await linesOf(first.output[0])).length, 6, 'an old job still has its old data');
+});

@@ -1,10 +1,13 @@
 // The embedded FHIR server: for developing and testing bulk clients against. See README.md beside this file.
 import { SandboxServer } from './server.js';
 import { Store } from './data/store.js';
+import { selfSigned } from './tls.js';
 
 export { encodeSegment, FaultError, FAULTS, parseFaults } from './faults.js';
 
 const CORS = ['full', 'no-expose', 'none'];
+// OpenSSL 3 speaks the old versions only at security level 0.
+const OLD_TLS = { minVersion: 'TLSv1', ciphers: 'DEFAULT:@SECLEVEL=0' };
 const AUTH = ['none', 'smart', 'basic', 'bearer'];
 
 /**
@@ -16,6 +19,7 @@ const AUTH = ['none', 'smart', 'basic', 'bearer'];
  * @param {string} [options.data] folder of `Type.*.ndjson[.gz]`; without it, data is generated
  * @param {number} [options.patients] patients to generate
  * @param {number} [options.seed] the same seed gives the same data
+ * @param {number} [options.revision] how often the EHR has changed since (data/revision.js)
  * @param {'full'|'no-expose'|'none'} [options.cors]
  * @param {'none'|'smart'|'basic'|'bearer'} [options.auth]
  * @param {{user?: string, password?: string, bearer?: string}} [options.secrets] for auth basic and bearer
@@ -25,18 +29,27 @@ const AUTH = ['none', 'smart', 'basic', 'bearer'];
  * @param {boolean} [options.secondOrigin] open the second listener now; else when a fault first needs it
  * @param {boolean} [options.quiet] taken for symmetry with the command; the module itself never prints
  * @param {number} [options.keepRequests] how many requests are remembered
+ * @param {boolean} [options.tls] https with a self-signed certificate for localhost and 127.0.0.1
+ * @param {string} [options.tlsMaxVersion] such as 'TLSv1.1', to be refused
+ * @param {boolean} [options.otherTls] false: with tls, the second listener stays plain http (redirects from https to http)
  */
 export async function startSandbox({
-  port = 0, host = '127.0.0.1', basePath = '/fhir', data, patients = 20, seed = 1, cors = 'full', auth = 'none', secrets, jwks, clientId,
-  faults = {}, secondOrigin = false, keepRequests = 20_000, tls = false,
+  port = 0, host = '127.0.0.1', basePath = '/fhir', data, patients = 20, seed = 1, revision = 0, cors = 'full', auth = 'none', secrets, jwks, clientId,
+  faults = {}, secondOrigin = false, keepRequests = 20_000, tls = false, tlsMaxVersion, otherTls = true,
 } = {}) {
   if (!CORS.includes(cors)) throw new Error(`cors must be one of ${CORS.join(', ')}, not "${cors}".`);
   if (!AUTH.includes(auth)) throw new Error(`auth must be one of ${AUTH.join(', ')}, not "${auth}".`);
   if (!Number.isInteger(patients) || patients < 0) throw new Error(`patients must be a whole number, not "${patients}".`);
-  const folder = data === undefined ? null : await Store.openFolder(data);
+  const certificate = tls ? selfSigned() : null;
+  const opener = async (source) => {
+    const folder = source.data === undefined ? null : await Store.openFolder(source.data);
+    const stamp = new Date().toISOString();
+    return async ({ origin, otherOriginUrl, signal }) => folder ?? Store.openGenerated({ ...source, stamp, signal, base: origin + basePath, otherOrigin: otherOriginUrl });
+  };
+  const source = { data, patients, seed, revision };
   const server = new SandboxServer({
-    host, port, basePath, cors, auth, secrets, faults, secondOrigin, keepRequests, tls: null,
-    openStore: async ({ origin, otherOriginUrl }) => folder ?? Store.openGenerated({ patients, seed, base: origin + basePath, otherOrigin: otherOriginUrl }),
+    host, port, basePath, cors, auth, secrets, faults, secondOrigin, keepRequests, otherTls, tls: certificate && { ...certificate, ...(tlsMaxVersion && OLD_TLS), maxVersion: tlsMaxVersion },
+    openStore: await opener(source),
   });
   await server.start();
   const tokenUrl = `${server.origin}/auth/token`;
@@ -53,7 +66,14 @@ export async function startSandbox({
     stats: server.stats,
     /** Replaces all faults; jobs keep those of their kick-off. */
     setFaults: (values) => server.setFaults(values),
+    /**
+     * Serves other data: `{ revision: 1 }` is generated data after some time has passed in the EHR (data/revision.js),
+     * changed things stamped now.
+     */
+    setData: async (changes) => { await server.setStore(await opener({ ...source, ...changes })); },
     client,
+    /** With tls: the certificate as PEM, to be trusted by clients */
+    ca: certificate?.cert ?? null,
     /** For auth 'basic' and 'bearer' */
     secrets: server.auth.secrets,
     revokeTokens: () => server.auth.revokeAll(),

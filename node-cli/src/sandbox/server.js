@@ -1,5 +1,6 @@
 // The HTTP listeners and the routes.
 import http from 'node:http';
+import https from 'node:https';
 import { AuthServer } from './auth/server.js';
 import { corsHeaders, preflight } from './cors.js';
 import { Jobs } from './export/jobs.js';
@@ -22,13 +23,16 @@ export class SandboxServer {
   #other = null;
   #segments = new Map();
   #serial = 0;
+  #closing = new AbortController();
+  #oldStores = [];
 
   /**
    * @param {object} options
    * @param {string} options.host @param {number} options.port @param {string} options.basePath path of the FHIR base
    * @param {'full'|'no-expose'|'none'} options.cors @param {string} options.auth mode @param {object} options.secrets
    * @param {object} options.faults @param {(server: SandboxServer) => Promise<object>} options.openStore
-   * @param {number} options.keepRequests @param {{key: string, cert: string}|null} options.tls
+   * @param {number} options.keepRequests @param {object|null} options.tls options of https.createServer
+   * @param {boolean} options.otherTls the second listener has TLS too, where the first has
    */
   constructor(options) {
     this.options = options;
@@ -39,6 +43,11 @@ export class SandboxServer {
     this.stats = new Stats();
     this.origin = null;
     this.otherOriginUrl = null;
+  }
+
+  /** Aborts when the server closes. */
+  get signal() {
+    return this.#closing.signal;
   }
 
   async start() {
@@ -53,13 +62,16 @@ export class SandboxServer {
   }
 
   async #listen(port, onMain) {
-    const { host, tls } = this.options;
+    const { host } = this.options;
+    const tls = onMain || this.options.otherTls ? this.options.tls : null;
     const handler = (req, res) => { this.#handle(req, res, onMain); };
-    const server = tls ? (await import('node:https')).createServer(tls, handler) : http.createServer(handler);
+    const server = tls ? https.createServer(tls, handler) : http.createServer(handler);
     server.keepAliveTimeout = 65_000;
     server.requestTimeout = 0;
     await new Promise((resolve, reject) => {
-      server.once('error', reject);
+      server.once('error', (error) => {
+        reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} of ${host} is taken; choose another, or 0 for any free one.`) : error);
+      });
       server.listen(port, host, resolve);
     });
     this.#listeners.push(server);
@@ -72,18 +84,27 @@ export class SandboxServer {
     return this.storePromise;
   }
 
+  /** Serves other data from now on. Jobs keep what they were started with, so the old store stays open. */
+  setStore(openStore) {
+    if (this.storePromise) this.#oldStores.push(this.storePromise);
+    this.options.openStore = openStore;
+    this.storePromise = openStore(this);
+    return this.storePromise;
+  }
+
   setFaults(faults) {
     this.faults = new FaultSet(faults);
     this.#segments.clear();
   }
 
   async close() {
+    this.#closing.abort(new Error('The sandbox is closing.'));
     for (const server of this.#listeners) {
       server.close();
       server.closeAllConnections();
     }
     await this.jobs.settled();
-    await this.storePromise?.then((store) => store.close(), () => {});
+    for (const promise of [...this.#oldStores, this.storePromise]) await promise?.then((store) => store.close(), () => {});
   }
 
   now() {

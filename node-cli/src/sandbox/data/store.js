@@ -13,6 +13,8 @@ const TYPE_PREFIX = /^([A-Z][A-Za-z]+)(?=\.|$)/;
 export class Store {
   #temp = null;
   #groups = null;
+  /** What has been deleted, and when (ms). */
+  deletions = { references: [], time: 0 };
   /** @type {Map<string, Table>} */
   tables = new Map();
 
@@ -45,9 +47,10 @@ export class Store {
   static async openGenerated(options) {
     const temp = fs.mkdtempSync(path.join(os.tmpdir(), 'smart-fetch-sandbox-'));
     try {
-      await generate({ ...options, folder: temp });
+      const deleted = await generate({ ...options, folder: temp });
       const store = await Store.openFolder(temp);
       store.#temp ??= temp;
+      store.deletions = { references: deleted, time: Date.parse(options.stamp) };
       return store;
     } catch (error) {
       fs.rmSync(temp, { recursive: true, force: true });

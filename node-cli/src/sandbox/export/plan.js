@@ -24,7 +24,8 @@ const SYSTEM_ONLY = new Set(['Binary', 'Group']);
 export async function planFiles({ store, level, members, params, faults, scopes }) {
   if (faults.empty) return [];
   const selections = await selectRows({ store, level, members, params, scopes });
-  const deleted = faults.deleted > 0 && params.since !== null ? takeDeleted(selections, faults.deleted) : [];
+  const deleted = deletedSince(store, params, scopes);
+  if (faults.deleted > 0 && params.since !== null) deleted.push(...takeDeleted(selections, faults.deleted));
   const files = params.organized
     ? await organizedFiles(selections, faults.page || DEFAULT_ROWS)
     : selections.flatMap((selection) => cutSelection(selection, faults.page));
@@ -130,6 +131,15 @@ async function organizedFiles(selections, size) {
     }
   }
   return files;
+}
+
+/** What the data says was deleted since `_since`, of the types asked for. */
+function deletedSince({ deletions: { references, time } }, { since, types }, scopes) {
+  if (since === null || time < since) return [];
+  return references.filter((reference) => {
+    const [type] = reference.split('/');
+    return (types === null ? type !== 'Binary' : types.includes(type)) && scopes(type);
+  });
 }
 
 /** Takes every k-th row out of the selections: those are reported as deleted. */
