@@ -69,9 +69,7 @@ export class SandboxServer {
     server.keepAliveTimeout = 65_000;
     server.requestTimeout = 0;
     await new Promise((resolve, reject) => {
-      server.once('error', (error) => {
-        reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} of ${host} is taken; choose another, or 0 for any free one.`) : error);
-      });
+      server.once('error', reject);
       server.listen(port, host, resolve);
     });
     this.#listeners.push(server);
@@ -98,7 +96,7 @@ export class SandboxServer {
   }
 
   async close() {
-    this.#closing.abort(new Error('The sandbox is closing.'));
+    this.#closing.abort(new HttpError(503, 'transient', 'The sandbox is closing.'));
     for (const server of this.#listeners) {
       server.close();
       server.closeAllConnections();
