@@ -62,7 +62,7 @@ await main(async () => {
   mkdirSync(join(root, 'demo-output'), { recursive: true });
 
   say('The embedded sandbox');
-  const sandbox = await startSandbox(['--data', join(root, 'tests/fixtures/synthea-10')]);
+  const sandbox = await startSandbox(['--quiet', '--data', join(root, 'tests/fixtures/synthea-10')]);
   try {
     console.log(`listens on ${sandbox.url}`);
     say('The export');

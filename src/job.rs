@@ -3,6 +3,7 @@
 mod bulk;
 mod cancel;
 mod context;
+mod logged;
 mod report;
 mod single;
 

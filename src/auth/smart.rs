@@ -6,7 +6,7 @@ use std::rc::Rc;
 use futures_util::lock::Mutex;
 
 use super::discovery::{Discovery, check_private, discover};
-use super::scope::ScopeRequest;
+use super::scope::{Dialect, ScopeRequest};
 use super::token::{Grant, request};
 use crate::http::url;
 use crate::http::wire::Wire;
@@ -97,6 +97,14 @@ impl Smart {
         let mut state = self.state.borrow_mut();
         state.previous = state.token.replace(grant).map(|old| old.token).or_else(|| state.previous.take());
         Ok(token)
+    }
+
+    /// What the token must cover, as scopes; `asked` where that is not known better.
+    pub(super) fn wanted(&self, asked: &str) -> String {
+        match self.request.needed() {
+            types if types.is_empty() || self.scope.is_some() => asked.to_owned(),
+            types => types.iter().map(|name| Dialect::V2.read(name)).collect::<Vec<_>>().join(" "),
+        }
     }
 
     fn cached<P: Platform>(&self, wire: &Wire<'_, P>) -> Option<String> {

@@ -64,10 +64,12 @@ pub(super) async fn request<P: Platform>(smart: &Smart, wire: &Wire<'_, P>, serv
         if reply.is_success() {
             let asked = &candidates[index];
             let (grant, granted) = read_grant(&reply, asked_at)?;
-            let missing = granted.map(|granted| scope::missing(asked, &granted)).unwrap_or_default();
+            // RFC 6749 §5.1: a scope that is not told is what was asked for.
+            let granted = granted.unwrap_or_else(|| asked.clone());
+            let missing = scope::missing(&smart.wanted(asked), &granted);
             let mut memory = smart.memory.borrow_mut();
             // Nothing at all was granted, and the dialect was a guess: servers that do not know it leave it out.
-            let nothing = missing.len() == asked.split_whitespace().count();
+            let nothing = scope::missing(asked, &granted).len() == asked.split_whitespace().count();
             if nothing && !memory.granted && index + 1 < candidates.len() {
                 memory.candidate = index + 1;
                 continue;

@@ -48,6 +48,11 @@ impl<'p, P: Platform> Client<'p, P> {
             origins.push(allowed.origin());
         }
         check_headers(&server.headers)?;
+        let names_authorization = server.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if names_authorization && server.auth != AuthConfig::None {
+            return Err(Error::usage("There are two kinds of credentials: an Authorization header and others.")
+                .with_hint("Give one of them."));
+        }
         let wire = Wire {
             platform,
             base,
@@ -179,7 +184,8 @@ impl<'p, P: Platform> Client<'p, P> {
     /// `text` without secrets: what looks like one, and this client's own wherever they stand (a server may echo them).
     pub fn redact(&self, text: &str) -> String {
         let mut secrets = self.auth.secrets();
-        secrets.extend(self.wire.headers.iter().map(|(_, value)| value.clone()));
+        // Shorter ones are hardly keys, and would garble the text.
+        secrets.extend(self.wire.headers.iter().map(|(_, value)| value.clone()).filter(|value| value.len() >= 8));
         redact::known(text, &secrets)
     }
 }

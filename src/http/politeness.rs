@@ -12,10 +12,13 @@ use crate::platform::{Clock, Platform};
 
 /// Limits the requests in flight to each origin.
 ///
-/// The limit starts at the maximum. A 429 or 503 halves it, once for all requests that were admitted under it; successes
-/// raise it again, one for each round. The number in flight that was refused is remembered: up to one below it the limit
-/// comes back quickly, at it and above only after ever longer runs of successes, so that a server with a hard limit is
-/// not bothered again and again. `Retry-After` closes the gate of the origin for everybody.
+/// The limit starts at the maximum. Each 429 or 503 was one request too many, so the limit becomes one less than what was
+/// in flight: of five requests to a server that takes three, two are refused, and the limit is three. (Halving would
+/// overshoot and then cost further refusals to find three again.) A server that refuses everything is soon at one.
+///
+/// What was refused is tried again after a run of successes, twice as long each time, and not before twenty times the
+/// wait that the last refusal cost everybody; so that a server with a hard limit is not bothered again and again. Once it
+/// holds, the limit grows by one each round. `Retry-After` closes the gate of the origin for everybody.
 pub struct Politeness<'p, P: Platform> {
     platform: &'p P,
     max: u32,
@@ -30,14 +33,17 @@ const LAST_PROBE: u32 = 4096;
 struct Origin {
     limit: u32,
     active: u32,
-    /// Requests in flight when the server last refused one.
+    /// The most that were in flight since the limit was last cut. Not what is in flight when a refusal arrives: others
+    /// may have ended meanwhile.
+    peak: u32,
+    /// The least number in flight that is known to be too many.
     refused: Option<u32>,
     /// Successes at the current limit.
     run: u32,
     /// Successes needed before `refused` is tried again.
     probe: u32,
-    /// Grows when the limit is cut: a refusal of something admitted before that says nothing new.
-    generation: u64,
+    /// Not before this time, in milliseconds.
+    probe_at: i64,
     gate_until: i64,
     successes: u64,
     answered: bool,
@@ -46,7 +52,7 @@ struct Origin {
 }
 
 impl Origin {
-    fn grow(&mut self, max: u32) {
+    fn grow(&mut self, max: u32, now: i64) {
         self.successes += 1;
         self.run = self.run.saturating_add(1);
         if self.refused.is_some_and(|refused| self.limit >= refused) && self.run >= self.limit.saturating_mul(2) {
@@ -54,30 +60,28 @@ impl Origin {
             self.refused = None;
             self.probe = FIRST_PROBE;
         }
-        let needed = match self.refused {
-            Some(refused) if self.limit + 1 >= refused => self.probe.max(self.limit),
-            _ => self.limit,
+        let is_probe = self.refused.is_some_and(|refused| self.limit + 1 >= refused);
+        let ripe = if is_probe {
+            self.run >= self.probe.max(self.limit) && now >= self.probe_at
+        } else {
+            self.run >= self.limit
         };
-        if self.limit < max && self.run >= needed {
+        if self.limit < max && ripe {
             self.limit += 1;
             self.run = 0;
         }
     }
 
-    fn cut(&mut self, in_flight: u32) {
-        self.run = 0;
-        self.generation += 1;
-        match self.refused {
-            // A probe that failed: what is below is known to work.
-            Some(refused) if in_flight >= refused && self.limit >= refused => {
-                self.limit = (refused - 1).max(1);
-                self.probe = (self.probe * 2).min(LAST_PROBE);
-            }
-            _ => {
-                self.refused = Some(in_flight);
-                self.limit = (in_flight.min(self.limit) / 2).max(1);
-            }
+    fn cut(&mut self, gate_millis: i64, now: i64) {
+        if self.refused.is_some_and(|refused| self.limit >= refused) {
+            self.probe = (self.probe * 2).min(LAST_PROBE);
         }
+        self.limit = self.limit.min(self.peak).saturating_sub(1).max(1);
+        self.peak = self.limit;
+        self.refused = Some(self.limit + 1);
+        self.run = 0;
+        self.probe_at = now.saturating_add(gate_millis.saturating_mul(20));
+        self.gate_until = self.gate_until.max(now.saturating_add(gate_millis));
     }
 }
 
@@ -116,15 +120,15 @@ impl<'p, P: Platform> Politeness<'p, P> {
             if closed <= 0 {
                 break;
             }
-            self.platform.clock().sleep(Duration::from_millis(closed as u64)).await;
+            self.platform.clock().sleep(Duration::from_millis(closed.unsigned_abs())).await;
         }
-        let (generation, at_admission) = {
+        {
             let mut state = origin.borrow_mut();
             state.active += 1;
-            (state.generation, state.active)
-        };
+            state.peak = state.peak.max(state.active);
+        }
         drop(ticket);
-        Permit { politeness: self, origin, generation, at_admission }
+        Permit { politeness: self, origin }
     }
 
     /// Requests to the origin of `url` that may be in flight at the moment.
@@ -153,10 +157,11 @@ impl<'p, P: Platform> Politeness<'p, P> {
             Rc::new(RefCell::new(Origin {
                 limit: self.max,
                 active: 0,
+                peak: 0,
                 refused: None,
                 run: 0,
                 probe: FIRST_PROBE,
-                generation: 0,
+                probe_at: 0,
                 gate_until: 0,
                 successes: 0,
                 answered: false,
@@ -195,30 +200,22 @@ impl Drop for Ticket<'_> {
 pub struct Permit<'a, P: Platform> {
     politeness: &'a Politeness<'a, P>,
     origin: Rc<RefCell<Origin>>,
-    generation: u64,
-    at_admission: u32,
 }
 
 impl<P: Platform> Permit<'_, P> {
     /// The server served the request, whatever the status was besides 429 and 5xx.
     pub fn succeeded(self) {
         self.answered();
-        self.origin.borrow_mut().grow(self.politeness.max);
+        let now = self.politeness.platform.clock().now_millis();
+        self.origin.borrow_mut().grow(self.politeness.max, now);
     }
 
     /// The server answered 429 or 503. With `gate`, nobody asks this origin for that long.
     pub fn throttled(self, gate: Option<Duration>) {
         self.answered();
-        let mut state = self.origin.borrow_mut();
-        if self.generation == state.generation {
-            let in_flight = state.active.max(self.at_admission);
-            state.cut(in_flight);
-        }
-        if let Some(gate) = gate {
-            let now = self.politeness.platform.clock().now_millis();
-            let until = now.saturating_add(i64::try_from(gate.as_millis()).unwrap_or(i64::MAX));
-            state.gate_until = state.gate_until.max(until);
-        }
+        let now = self.politeness.platform.clock().now_millis();
+        let gate = gate.map_or(0, |gate| i64::try_from(gate.as_millis()).unwrap_or(i64::MAX));
+        self.origin.borrow_mut().cut(gate, now);
     }
 
     /// The server is there, whatever it answered.

@@ -77,16 +77,21 @@ fn without_queries(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("://") {
-        let start = rest[..at]
-            .rfind(|c: char| !c.is_ascii_alphanumeric())
-            .map_or(0, |i| i + rest[i..].chars().next().map_or(1, char::len_utf8));
-        let end =
-            rest[at..].find(|c: char| c.is_whitespace() || "\"'<>`{}|\\^".contains(c)).map_or(rest.len(), |i| at + i);
+        let start = word_start(&rest[..at], |c| c.is_ascii_alphanumeric());
+        let ends = |c: char| c.is_whitespace() || "\"'<>`{}|\\^".contains(c);
+        let end = rest[at..].find(ends).map_or(rest.len(), |length| at + length);
+        // The punctuation of the sentence around it.
+        let end = at + 3 + rest[at + 3..end].trim_end_matches([',', '.', ';', ':', ')', ']']).len();
         out.push_str(&rest[..start]);
         out.push_str(&url(&rest[start..end]));
         rest = &rest[end..];
     }
     out + rest
+}
+
+/// Where the word begins that `text` ends with.
+fn word_start(text: &str, in_word: impl Fn(char) -> bool) -> usize {
+    text.char_indices().rev().take_while(|(_, c)| in_word(*c)).last().map_or(text.len(), |(index, _)| index)
 }
 
 /// Replaces values of secret names: `name=value`, `name: value`, `"name":"value"`.
@@ -104,9 +109,7 @@ fn without_values(text: &str) -> String {
         let before = lower[..sign].trim_end();
         let quoted = before.ends_with(['"', '\'']);
         let before = before.trim_end_matches(['"', '\'', '\\']);
-        let name_start = before
-            .rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
-            .map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8));
+        let name_start = word_start(before, |c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         let name = &before[name_start..];
         let value_start = at + text[at..].len() - text[at..].trim_start_matches([' ', '"', '\'', '\\']).len();
         let length = text[value_start..]
@@ -147,7 +150,7 @@ fn without_words(text: &str) -> String {
         let jwt = word.starts_with("eyJ") && word.len() >= 20;
         let bearer = previous == "bearer" && word.len() >= 8;
         let basic = previous == "basic"
-            && STANDARD_NO_PAD.decode(word.trim_end_matches('=')).is_ok_and(|pair| pair.contains(&b':'));
+            && STANDARD_NO_PAD.decode(word.trim_end_matches(['=', '.'])).is_ok_and(|pair| pair.contains(&b':'));
         out.push_str(if jwt || bearer || basic { GONE } else { word });
         previous = word.to_ascii_lowercase();
         rest = &rest[length..];

@@ -26,7 +26,7 @@ pub fn parse_retry_after(value: Option<&str>, date: Option<&str>, now_millis: i6
     } else {
         (parse_http_date(value)? - server_now).max(0)
     };
-    (0..=LONGEST).contains(&millis).then(|| Duration::from_millis(millis as u64))
+    (0..=LONGEST).contains(&millis).then(|| Duration::from_millis(millis.unsigned_abs()))
 }
 
 /// Reads an HTTP date in any of the three forms of RFC 9110 §5.6.7; milliseconds since the epoch.
@@ -157,11 +157,6 @@ impl Tries<'_> {
         let own = *self.policy.delays.get(self.used)?;
         self.used += 1;
         Some(self.pause(own, asked, jitter, throttled || asked.is_some(), throttled))
-    }
-
-    /// Tries so far that were counted against the budget.
-    pub fn used(&self) -> usize {
-        self.used
     }
 
     /// Own delays vary by a fifth either way, so that many clients do not come back at once; what a server asks for is

@@ -128,19 +128,19 @@ impl<P: Platform> Wire<'_, P> {
                 Err(error) => return Ok(Err(error)),
             };
             permit.answered();
-            if follow && redirect::is_redirect(response.status) {
-                if let Some(location) = response.headers.get("location") {
-                    let next = self.next_hop(&target, location, call.operation)?;
-                    if response.status == 303 {
-                        (method, body) = (Method::Get, None);
-                    }
-                    if body.is_some() && !redirect::may_send_credentials(&next, &self.origins, self.allow_insecure) {
-                        return Err(body_astray(call.operation, &target, &next));
-                    }
-                    permit.succeeded();
-                    target = next;
-                    continue;
+            let location =
+                response.headers.get("location").filter(|_| follow && redirect::is_redirect(response.status));
+            if let Some(location) = location {
+                let next = self.next_hop(&target, location, call.operation)?;
+                if response.status == 303 {
+                    (method, body) = (Method::Get, None);
                 }
+                if body.is_some() && !redirect::may_send_credentials(&next, &self.origins, self.allow_insecure) {
+                    return Err(body_astray(call.operation, &target, &next));
+                }
+                permit.succeeded();
+                target = next;
+                continue;
             }
             let at_millis = self.platform.clock().now_millis();
             let body = match read(&mut response.body, response.coding, call.max_body).await {
@@ -196,7 +196,12 @@ impl<P: Platform> Wire<'_, P> {
 
     /// Applies `--rewrite-url`.
     pub(crate) fn rewrite(&self, target: String) -> Result<String> {
-        let found = self.rewrite_urls.iter().find_map(|(from, to)| Some((to, target.strip_prefix(from.as_str())?)));
+        let rest_after = |from: &str| {
+            let rest = target.strip_prefix(from)?;
+            // `https://a` is no prefix of `https://a.example`.
+            (from.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?', '#'])).then_some(rest)
+        };
+        let found = self.rewrite_urls.iter().find_map(|(from, to)| Some((to, rest_after(from)?)));
         let Some((to, rest)) = found else { return Ok(target) };
         let rewritten = format!("{to}{rest}");
         match url::parse(&rewritten) {

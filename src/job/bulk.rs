@@ -8,8 +8,8 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
-use super::context;
 use super::report::BulkReport;
+use super::{context, logged};
 use crate::auth::{ScopeRequest, assertion};
 use crate::bulk::cleanup;
 use crate::bulk::download::{Download, Downloaded, Renew};
@@ -21,8 +21,7 @@ use crate::event::{Event, Phase};
 use crate::fhir::capability::Capability;
 use crate::fhir::instant;
 use crate::folder::{FileEntry, FileState, Job, JobState, Log, OutputFolder};
-use crate::http::{Client, Retry, redact};
-use crate::platform::http::Headers;
+use crate::http::{Client, Retry};
 use crate::platform::{Clock, Observer, Platform};
 use crate::update::filters::{self, Plan};
 use crate::{Error, ErrorKind, Result, fhir};
@@ -168,7 +167,7 @@ impl<P: Platform> Run<'_, '_, P> {
             });
             self.folder.save().await?;
         }
-        let id = self.folder.open_job().map(|job| export_id(&job.status_url)).unwrap_or_default();
+        let id = self.folder.open_job().map(|job| logged::export_id(&job.status_url)).unwrap_or_default();
         log.set_export_id(id);
         self.note("Resuming bulk FHIR export…");
         if here > 0 {
@@ -198,7 +197,7 @@ impl<P: Platform> Run<'_, '_, P> {
             }
             let params = KickoffParams::new(self.config, types.clone(), filters, plan.wire_since(), zone)?;
             let outcome = kickoff::run(self.client, self.capability, &params, self.config.kickoff_method).await;
-            self.log_kickoff(log, &outcome);
+            logged::kickoff(log, self.client, self.capability, &outcome);
             let begun = match outcome.result {
                 Ok(begun) => begun,
                 Err(error) => {
@@ -221,7 +220,6 @@ impl<P: Platform> Run<'_, '_, P> {
             for resource_type in plan.types.iter().filter(|t| done.contains_key(*t)) {
                 self.note(format!("Skipping {resource_type}, already done."));
             }
-            log.set_export_id(export_id(&begun.status_url));
             let job = Job {
                 status_url: begun.status_url.clone(),
                 separate_status: begun.separate_status,
@@ -255,34 +253,6 @@ impl<P: Platform> Run<'_, '_, P> {
         if refused.len() == types.len() { Vec::new() } else { refused }
     }
 
-    fn log_kickoff(&self, log: &Log<'_, P>, attempt: &kickoff::Attempt) {
-        if let Ok(begun) = &attempt.result {
-            log.set_export_id(export_id(&begun.status_url));
-        }
-        let failed = attempt.result.is_err();
-        let body = failed.then(|| match serde_json::from_slice::<Value>(&attempt.body) {
-            Ok(json) => redact_json(self.client, json),
-            Err(_) => match &attempt.result {
-                Err(error) if attempt.status.is_none() => json!(error.message),
-                _ => json!(self.client.redact(&String::from_utf8_lossy(&attempt.body))),
-            },
-        });
-        log.event(
-            "kickoff",
-            &json!({
-                "exportUrl": attempt.export_url,
-                "softwareName": self.capability.software_name,
-                "softwareVersion": self.capability.software_version,
-                "softwareReleaseDate": self.capability.software_release_date,
-                "fhirVersion": self.capability.fhir_version,
-                "requestParameters": attempt.parameters,
-                "errorCode": if failed { attempt.status } else { None },
-                "errorBody": body,
-                "responseHeaders": attempt.status.map(|_| headers_value(&attempt.headers)),
-            }),
-        );
-    }
-
     /// Waits for the server and takes the manifest into the ledger. An error that comes after some files were listed is
     /// returned as a value: those files can be had all the same.
     async fn wait(&self, log: &Log<'_, P>) -> Result<Option<Error>> {
@@ -293,15 +263,7 @@ impl<P: Platform> Run<'_, '_, P> {
         let polled = poll::run(self.client, &job.status_url, &config, async |progress: Progress<'_>| {
             match progress {
                 Progress::Manifest(manifest) => *listed.borrow_mut() = Some(manifest.clone()),
-                Progress::Failed { error, reply } => log.event(
-                    "status_error",
-                    &json!({
-                        "body": reply.map(|reply| self.client.redact(&reply.text())),
-                        "code": reply.map(|reply| reply.status),
-                        "message": error.message,
-                        "responseHeaders": reply.map(|reply| headers_value(&reply.headers)),
-                    }),
-                ),
+                Progress::Failed { error, reply } => logged::status_error(log, self.client, error, reply),
             }
             log.flush().await
         })
@@ -355,31 +317,7 @@ impl<P: Platform> Run<'_, '_, P> {
             job.state = JobState::Downloading;
         }
         self.folder.name_files(&mut job, self.config.compress).await?;
-        let count = |kind| manifest.of_kind(kind).count();
-        let time = &manifest.transaction_time;
-        let (output, deleted, error) = (count(FileKind::Output), count(FileKind::Deleted), count(FileKind::Error));
-        if problem.is_none() {
-            log.event("status_complete", &json!({"transactionTime": time}));
-        }
-        log.event(
-            "status_page_complete",
-            &json!({
-                "transactionTime": time,
-                "outputFileCount": output,
-                "deletedFileCount": deleted,
-                "errorFileCount": error,
-            }),
-        );
-        log.event(
-            "manifest_complete",
-            &json!({
-                "transactionTime": time,
-                "totalOutputFileCount": output,
-                "totalDeletedFileCount": deleted,
-                "totalErrorFileCount": error,
-                "totalManifests": manifest.pages,
-            }),
-        );
+        logged::manifest(log, manifest, problem.is_none());
         if job.files.is_empty() {
             self.note("The server has nothing that matches: the export holds no files.");
         }
@@ -508,39 +446,4 @@ impl<P: Platform> Renew for Again<'_, '_, P> {
 /// Whether the server's job will never come to anything, so that a rerun has to start another one.
 fn is_final(error: &Error) -> bool {
     matches!(error.kind, ErrorKind::Gone | ErrorKind::NotFound) || error.kind == ErrorKind::Server && !error.retry
-}
-
-/// Response headers as the log has them: lower-case names, repeated ones joined, no secrets.
-fn headers_value(headers: &Headers) -> Value {
-    let mut value = json!({});
-    for (name, text) in &headers.0 {
-        let name = name.to_ascii_lowercase();
-        let text = match name.as_str() {
-            "set-cookie" | "www-authenticate" | "authorization" => continue,
-            "content-location" | "location" => redact::url(text),
-            _ => redact::text(text),
-        };
-        let joined = value[&name].as_str().map(|before| format!("{before}, {text}"));
-        value[&name] = json!(joined.unwrap_or(text));
-    }
-    value
-}
-
-/// A JSON body without secrets.
-fn redact_json<P: Platform>(client: &Client<'_, P>, value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(client.redact(&text)),
-        Value::Array(list) => list.into_iter().map(|item| redact_json(client, item)).collect(),
-        Value::Object(map) => map.into_iter().map(|(key, item)| (key, redact_json(client, item))).collect(),
-        other => other,
-    }
-}
-
-/// The status URL as an id for the log: without its query, which may be signed, but still one id a job.
-fn export_id(status_url: &str) -> String {
-    let Some((url, query)) = status_url.split_once('?') else { return status_url.to_owned() };
-    let hash = query
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{url}#{hash:016x}")
 }

@@ -45,6 +45,8 @@ impl Observer for RecordingObserver {
 pub struct FakeSigner {
     /// The keys it claims to have.
     pub keys: Vec<SigningKey>,
+    /// What was signed.
+    pub signed: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Signer for FakeSigner {
@@ -52,8 +54,9 @@ impl Signer for FakeSigner {
         self.keys.clone()
     }
 
-    async fn sign(&self, index: usize, _input: &[u8]) -> Result<Vec<u8>, String> {
+    async fn sign(&self, index: usize, input: &[u8]) -> Result<Vec<u8>, String> {
         let key = self.keys.get(index).ok_or_else(|| "no such key".to_owned())?;
+        self.signed.borrow_mut().push(input.to_vec());
         Ok(format!("signed by {}", key.kid.as_deref().unwrap_or(&key.alg)).into_bytes())
     }
 }
@@ -125,6 +128,11 @@ impl Host {
     /// As [`Host::run`]; `None` if the job was killed (or waits for ever).
     pub fn run_until_killed<F: Future>(&self, future: F) -> Option<F::Output> {
         self.clock.run(future)
+    }
+
+    /// Milliseconds of virtual time since the epoch.
+    pub fn clock_millis(&self) -> i64 {
+        crate::platform::Clock::now_millis(&self.clock)
     }
 
     /// The events so far.

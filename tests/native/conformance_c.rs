@@ -259,4 +259,5 @@ fn c10_filters_that_make_no_sense_are_local_errors() {
     ))
     .unwrap();
     validate(&filtered(&["all"], &["Observation?category=exam"])).unwrap();
+    validate(&filtered(&["all", "CarePlan"], &["CarePlan?status=active", "Observation?category=exam"])).unwrap();
 }

@@ -2,7 +2,9 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::pedantic)]
 
+mod conformance_a;
 mod conformance_a_capability;
+mod conformance_b;
 mod conformance_c;
 mod conformance_c_answer;
 mod conformance_d;
@@ -10,7 +12,10 @@ mod conformance_e;
 mod conformance_e_pages;
 mod conformance_g;
 mod export;
+mod http;
 mod job;
 mod ndjson;
+mod politeness;
 mod protocol;
+mod smart_server;
 mod smoke;

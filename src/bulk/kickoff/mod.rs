@@ -7,7 +7,7 @@ pub mod request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use params::{KickoffParams, split_filter, validate};
+pub use params::{KickoffParams, split_filter, strays, validate};
 
 use crate::config::KickoffMethod;
 use crate::event::Event;

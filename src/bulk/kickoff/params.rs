@@ -99,13 +99,6 @@ impl KickoffParams {
             separate_export_status: config.separate_export_status,
         })
     }
-
-    /// Of the types that were found, those that were not asked for (C11): a server may add what others refer to, or
-    /// ignore `_type`.
-    pub fn strays<'a>(&self, found: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-        let asked = |name: &str| self.types.is_empty() || self.types.iter().any(|asked| asked == name);
-        found.into_iter().filter(|name| !asked(name) && *name != "OperationOutcome").collect()
-    }
 }
 
 /// Finds what makes no sense before anything is sent (C05, C10, C16, I04; DESIGN §6). Always [`crate::ErrorKind::Usage`].
@@ -159,15 +152,22 @@ pub fn split_filter(filter: &str) -> Result<(&str, &str)> {
     Ok((name, query))
 }
 
+/// Of the types that were `found`, those that were not `asked` for (C11): a server may add what others refer to, or ignore
+/// `_type`. Nothing is outside of a request without types.
+pub fn strays<'a>(asked: &[String], found: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let wanted = |name: &str| asked.is_empty() || name == "OperationOutcome" || asked.iter().any(|asked| asked == name);
+    found.into_iter().filter(|name| !wanted(name)).collect()
+}
+
 /// The items of lists that may hold comma lists.
 pub(crate) fn items(list: &[String]) -> Vec<String> {
     list.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()
 }
 
 fn asked_types(types: &[String]) -> Vec<String> {
-    let asked = items(types);
+    let mut asked = items(types);
     if asked.is_empty() || asked.iter().any(|name| name.eq_ignore_ascii_case("all")) {
-        return resource_type::DEFAULT.map(str::to_owned).to_vec();
+        asked.extend(resource_type::DEFAULT.map(str::to_owned));
     }
     asked
 }

@@ -134,20 +134,6 @@ impl Manifest {
         });
         known && (media.is_empty() || media == "ndjson" || media.ends_with("/ndjson") || media.ends_with("+ndjson"))
     }
-
-    /// The entry of this manifest for a file of an earlier reading of it (E12): by URL, by URL without its signature, or, where
-    /// the list has the same length and types as the `earlier` one, by place.
-    pub fn find(&self, file: &ManifestFile, earlier: &[ManifestFile]) -> Option<&ManifestFile> {
-        let identity = file.identity();
-        if let Some(same) = self.files.iter().find(|new| new.identity() == identity) {
-            return Some(same);
-        }
-        let shape = |file: &ManifestFile| (file.kind, file.resource_type.clone());
-        if !self.files.iter().map(shape).eq(earlier.iter().map(shape)) {
-            return None;
-        }
-        self.files.get(earlier.iter().position(|old| old == file)?)
-    }
 }
 
 /// Merges pages into one manifest, however often a page is read again.
