@@ -139,8 +139,31 @@ test('cut: four framings, so many times', async (t) => {
   const packed = await request(await patientFile(sbx, { cut: 50, cutFraming: 'gzip' }), GZIP);
   assert.deepEqual([packed.headers['content-encoding'], Number(packed.headers['content-length']), packed.ended], ['gzip', packed.bytes.length, 'whole']);
   assert.throws(() => gunzipSync(packed.bytes), /unexpected end of file/);
+  const short = await request(await patientFile(sbx, { cut: 50, cutFraming: 'short' }));
+  assert.deepEqual([Number(short.headers['content-length']), short.bytes, short.ended], [half.length, half, 'whole']);
   const nothing = await request(await patientFile(sbx, { cut: 0, cutFraming: 'length' }));
   assert.deepEqual([nothing.bytes.length, nothing.ended], [0, 'ECONNRESET']);
+});
+
+test('cut with stall, and fileFail with hang: nothing comes, and the connection stays', async (t) => {
+  const sbx = await sandbox(t);
+  for (const [faults, expected] of [[{ cut: 50, cutFraming: 'stall' }, Math.floor(patients.length / 2)], [{ fileFail: 'hang' }, 0]]) {
+    const url = await patientFile(sbx, faults);
+    const got = await new Promise((resolve, reject) => {
+      let bytes = 0;
+      const req = http.get(url, { agent: false }, (res) => {
+        res.on('data', (chunk) => { bytes += chunk.length; });
+        res.on('close', () => reject(new Error('it ended')));
+      });
+      req.on('error', reject);
+      setTimeout(() => {
+        resolve(bytes);
+        req.destroy();
+      }, 300);
+    });
+    assert.equal(got, expected);
+    assert.deepEqual((await request(url)).bytes, patients);
+  }
 });
 
 test('coding: identity, gzip unasked, stored .gz, several members', async (t) => {
@@ -216,6 +239,8 @@ test('lines: each damage', async (t) => {
   const invalid = await get('invalid-utf8');
   assert.throws(() => new TextDecoder('utf-8', { fatal: true }).decode(invalid));
   assert.equal(JSON.parse(invalid.toString('latin1').split('\n')[0]).resourceType, 'Patient');
+  const untyped = (await text('untyped')).split('\n');
+  assert.deepEqual([JSON.parse(untyped[0]).resourceType, JSON.parse(untyped[0]).id, untyped[1]], [undefined, JSON.parse(original[0]).id, original[1]]);
   const outcome = (await text('outcome')).trimEnd().split('\n');
   assert.equal(JSON.parse(outcome.at(-1)).resourceType, 'OperationOutcome');
   assert.match((await text('decimals')).split('\n')[0], /"valueDecimal":1\.10\b.*12345678901234567890\.1230/);

@@ -229,6 +229,10 @@ test('manifestPage, repeatErrors, pagePending, pageFail, driftingTime, cyclicLin
   assert.equal(new Set(pages.flatMap(({ output }) => output.map(({ url }) => url))).size, 19);
   assert.equal(new Set(pages.map(({ error }) => error[0].url)).size, 1);
   assert.equal(new Set(pages.map(({ transactionTime }) => transactionTime)).size, 3);
+  sbx.setFaults({ pending: 0, manifestPage: 10, emptyPage: 1 });
+  const start = await manifestOf(sbx);
+  const rest = (await request(next(start))).json;
+  assert.deepEqual([start.output.length, rest.output.length, (await request(next(rest))).json.output.length], [0, 10, 9]);
   sbx.setFaults({ pending: 0, manifestPage: 10, cyclicLink: true, pageFail: '500:processing' });
   const first = await manifestOf(sbx);
   const failed = await request(next(first));

@@ -90,6 +90,14 @@ test('Binary: raw by its media type, as a resource by FHIR JSON, and everything 
   }
 });
 
+test('binaryAsFhir; an attachment elsewhere that asks for a token', async (t) => {
+  const sbx = await sandbox(t, { data: undefined, patients: 3, secondOrigin: true, faults: { binaryAsFhir: true, otherOriginToken: true } });
+  const { id } = (await request(`${sbx.url}/Binary?_count=1`)).json.entry[0].resource;
+  assert.equal((await request(`${sbx.url}/Binary/${id}`, { headers: { accept: 'text/plain' } })).json.resourceType, 'Binary');
+  assert.equal((await request(`${sbx.otherOrigin}/attachments/${id}`)).status, 401);
+  assert.equal((await request(`${sbx.otherOrigin}/attachments/${id}`, { headers: { authorization: 'Bearer x' } })).status, 200);
+});
+
 test('every reference of generated data resolves, but for the foreign one', async (t) => {
   const sbx = await sandbox(t, { data: undefined, patients: 12 });
   const types = (await request(`${sbx.url}/metadata`)).json.rest[0].resource.map(({ type }) => type);

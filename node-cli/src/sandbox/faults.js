@@ -12,7 +12,7 @@ const list = (doc) => ({ kind: 'list', initial: [], doc });
 const text = (initial, doc) => ({ kind: 'text', initial, doc });
 const oneOf = (values, doc) => ({ kind: 'enum', values, initial: values[0], doc });
 
-const DAMAGES = new Set(['bom', 'blank-lines', 'no-final-newline', 'crlf', 'u2028', 'bad-json', 'long-line', 'stray', 'duplicates', 'invalid-utf8', 'outcome', 'decimals']);
+const DAMAGES = new Set(['bom', 'blank-lines', 'no-final-newline', 'crlf', 'u2028', 'bad-json', 'long-line', 'stray', 'duplicates', 'invalid-utf8', 'outcome', 'decimals', 'untyped']);
 
 /** Every fault: name, kind of value, initial value, what it does. */
 export const FAULTS = {
@@ -61,6 +61,7 @@ export const FAULTS = {
   manifestPage: int(0, 'output entries a manifest page, by link next; 0: one page'),
   pageFail: script('answers of each manifest page after the first'),
   pagePending: int(0, '202 answers of each manifest page after the first'),
+  emptyPage: int(0, 'a manifest page without output is put in at this number'),
   repeatErrors: bool('error files are listed on every page'),
   cyclicLink: bool('last page links to the first'),
   driftingTime: bool('transactionTime differs from page to page'),
@@ -98,11 +99,11 @@ export const FAULTS = {
   latency: int(0, 'ms before each answer'),
   byteRate: int(0, 'bytes a second and file'),
   cut: number(-1, 'bodies end at this percentage'),
-  cutFraming: oneOf(['length', 'chunked', 'close', 'gzip'], 'how a cut body is framed'),
+  cutFraming: oneOf(['length', 'chunked', 'close', 'short', 'gzip', 'stall'], 'how a cut body is framed: short and gzip have a Content-Length that fits, stall keeps the connection open'),
   cutTimes: int(1, 'times each file is cut'),
   coding: oneOf(['auto', 'identity', 'gzip', 'stored-gz', 'multi-member-gzip', 'stored-multi-member-gzip'], 'coding of file bodies'),
   contentType: text('application/fhir+ndjson', 'Content-Type of files'),
-  lines: { kind: 'damage', initial: [], doc: 'damage to lines: bom, blank-lines, no-final-newline, crlf, u2028, bad-json:LINE, long-line:BYTES, stray:TYPE, duplicates, invalid-utf8, outcome, decimals' },
+  lines: { kind: 'damage', initial: [], doc: 'damage to lines: bom, blank-lines, no-final-newline, crlf, u2028, bad-json:LINE, long-line:BYTES, stray:TYPE, duplicates, invalid-utf8, outcome, decimals, untyped' },
   binaryWrapper: bool('files are answered as a FHIR Binary resource'),
   unasked206: bool('files are answered 206 with their first half'),
   ranges: bool('files honour Range'),
@@ -110,11 +111,12 @@ export const FAULTS = {
   // REST
   searchFail: script('answers of each search'),
   readFail: script('answers of each read'),
+  binaryAsFhir: bool('GET Binary answers the FHIR resource whatever the Accept header'),
   groupFail: script('answers of reads and searches of Group'),
   searchPage: int(0, 'entries a search page where the client asks for none; 0: 100'),
 };
 
-const SCRIPT_PART = /^(?:(ok|reset)|(\d{3})(?::([\w-]+))?)(?:\*(\d*))?$/;
+const SCRIPT_PART = /^(?:(ok|reset|hang)|(\d{3})(?::([\w-]+))?)(?:\*(\d*))?$/;
 
 /** `429*2,500:transient,reset,ok,404*` to steps; `*` alone means for ever. */
 function parseScript(name, value) {
@@ -122,7 +124,7 @@ function parseScript(name, value) {
   for (const part of value.split(',').map((one) => one.trim()).filter(Boolean)) {
     const match = SCRIPT_PART.exec(part);
     if (!match) {
-      throw new FaultError(`Fault ${name}: "${part}" is no script step. Write a status (502), a status and a body (500:transient, 200:html, 204:empty), reset or ok, each with *N for N times or * for ever.`);
+      throw new FaultError(`Fault ${name}: "${part}" is no script step. Write a status (502), a status and a body (500:transient, 200:html, 204:empty), reset, hang or ok, each with *N for N times or * for ever.`);
     }
     const [, word, status, body, times] = match;
     steps.push({ word, status: status && Number(status), body, times: times === undefined ? 1 : times === '' ? Infinity : Number(times) });

@@ -52,6 +52,7 @@ export async function startSandbox({
     openStore: await opener(source),
   });
   await server.start();
+  server.store().catch(() => {}); // begun now so that it is ready sooner; whoever asks for data gets the error
   const tokenUrl = `${server.origin}/auth/token`;
   const client = auth === 'smart' ? await server.auth.makeClient(tokenUrl) : null;
   if (auth === 'smart' && jwks) server.auth.register(jwks, clientId);

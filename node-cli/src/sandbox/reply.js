@@ -63,6 +63,7 @@ const CODES = { 400: 'invalid', 401: 'login', 403: 'forbidden', 404: 'not-found'
 
 /** Does what a step of a fault script says. */
 export function playStep(ctx, step) {
+  if (step.word === 'hang') return; // no answer at all; the client has to give up
   if (step.word === 'reset') {
     ctx.status = 0;
     ctx.req.socket.resetAndDestroy();

@@ -98,7 +98,7 @@ export async function read(ctx, type, id) {
   const store = await ctx.store();
   const line = type === 'Group' ? groupLine(await store.groups(), id) : await store.read(type, id);
   if (line === null) throw new HttpError(404, 'not-found', `There is no ${type}/${id}.`);
-  if (type === 'Binary' && !wantsFhir(ctx.req)) return sendRaw(ctx, JSON.parse(line.toString('utf8')));
+  if (type === 'Binary' && !ctx.faults.binaryAsFhir && !wantsFhir(ctx.req)) return sendRaw(ctx, JSON.parse(line.toString('utf8')));
   sendBody(ctx, 200, FHIR_JSON, line);
 }
 
@@ -118,7 +118,8 @@ function sendRaw(ctx, { contentType, data }) {
 
 /** An attachment that is not under the FHIR base (absolute URLs in generated notes): the Binary's content. */
 export async function attachment(ctx, id) {
+  if (!ctx.onMain && ctx.faults.otherOriginToken && !ctx.req.headers.authorization) return playStep(ctx, { status: 401 });
   const line = await (await ctx.store()).read('Binary', id);
   if (line === null) throw new HttpError(404, 'not-found', `There is no attachment ${id}.`);
-  sendRaw(ctx, JSON.parse(line.toString('utf8')));
+  return sendRaw(ctx, JSON.parse(line.toString('utf8')));
 }

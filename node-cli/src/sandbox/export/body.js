@@ -84,18 +84,16 @@ export async function measure(stream) {
   return total;
 }
 
-/** Sends the first `limit` bytes; then the connection ends (`abrupt`) or the message does. */
-export async function sendCut(res, stream, limit, abrupt) {
+/** Sends the first `limit` bytes; then the message ends, the connection breaks, or nothing more comes (stall). */
+export async function sendCut(res, stream, limit, then) {
   res.flushHeaders();
   for await (const chunk of slice(stream, [0, limit])) {
     if (res.destroyed) return;
     if (!res.write(chunk)) await Promise.race([once(res, 'drain'), once(res, 'close')]);
   }
   stream.destroy();
-  if (!abrupt) {
-    res.end();
-    return;
-  }
+  if (then === 'end') res.end();
+  if (then !== 'break') return;
   await new Promise((resolve) => { res.write('', resolve); });
   res.socket?.end(); // what was written goes out, then FIN: neither full length nor last chunk ever came
 }

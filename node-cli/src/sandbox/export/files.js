@@ -94,14 +94,14 @@ function askedRange(req, tag, length) {
 async function sendCutFile(res, headers, body, faults, framing) {
   const total = body.length ?? await measure(body.open());
   const limit = Math.floor((total * faults.cut) / 100);
-  if (framing === 'length') headers['Content-Length'] = total;
-  if (framing === 'gzip') headers['Content-Length'] = limit;
+  if (framing === 'length' || framing === 'stall') headers['Content-Length'] = total;
+  if (framing === 'gzip' || framing === 'short') headers['Content-Length'] = limit;
   if (framing === 'close') {
     res.useChunkedEncodingByDefault = false;
     headers.Connection = 'close';
   }
   res.writeHead(200, headers);
-  return sendCut(res, body.open(), limit, framing === 'length' || framing === 'chunked');
+  return sendCut(res, body.open(), limit, { length: 'break', chunked: 'break', stall: 'stall' }[framing] ?? 'end');
 }
 
 async function sendHalf(res, headers, body) {

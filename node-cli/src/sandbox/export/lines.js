@@ -39,6 +39,7 @@ export async function* damagedLines(lines, damage, elements) {
     number++;
     const line = elements.length > 0 ? subsetted(original, elements) : original;
     if (Number(damage.get('bad-json')) === number) yield* put(line.subarray(0, Math.ceil(line.length / 2)));
+    else if (number === 1 && damage.has('untyped')) yield* put(Buffer.from(JSON.stringify({ ...JSON.parse(line.toString('utf8')), resourceType: undefined })));
     else if (number === 1) yield* put(...withExtension(line, damage));
     else yield* put(line);
     if (damage.has('duplicates')) yield* put(line);

@@ -1,15 +1,18 @@
 // The manifest in the shape of the chosen version of the IG.
 import { fileBytes } from './source.js';
 
-/** How many pages a job's manifest has. */
-export function pageCount(job) {
-  const size = pageSize(job);
-  const outputs = job.files.filter(({ kind }) => kind === 'output').length;
-  return size === 0 ? 1 : Math.max(1, Math.ceil(outputs / size));
+/** The output files of each page of a job's manifest. */
+function outputPages({ files, faults: { manifestPage, emptyPage } }) {
+  const outputs = files.filter(({ kind }) => kind === 'output');
+  const size = manifestPage || Math.max(1, outputs.length);
+  const pages = Array.from({ length: Math.max(1, Math.ceil(outputs.length / size)) }, (_, page) => outputs.slice(page * size, (page + 1) * size));
+  if (emptyPage > 0) pages.splice(emptyPage - 1, 0, []);
+  return pages;
 }
 
-function pageSize(job) {
-  return job.faults.manifestPage;
+/** How many pages a job's manifest has. */
+export function pageCount(job) {
+  return outputPages(job).length;
 }
 
 /**
@@ -21,9 +24,7 @@ function pageSize(job) {
 export async function manifest(ctx, job, page, partial) {
   const { faults } = job;
   if (!partial && page === 1) job.manifestReads++;
-  const size = pageSize(job);
-  const outputs = job.files.filter(({ kind }) => kind === 'output');
-  const listed = size > 0 ? outputs.slice((page - 1) * size, page * size) : outputs;
+  const listed = outputPages(job)[page - 1];
   const once = page === 1 || faults.repeatErrors;
   const origin = faults.crossOrigin || faults.otherOriginToken ? await ctx.otherOrigin() : ctx.origin;
   const entries = (kind) => job.files.filter((file) => file.kind === kind).map((file) => entry(job, file, ctx, origin));
