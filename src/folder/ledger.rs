@@ -82,7 +82,10 @@ pub struct FileEntry {
     /// Resources in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<u64>,
-    /// Resources by type, where the manifest gives no type.
+    /// An extension of its entry that speaks of encryption or authorization and that we do not know (E15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_extension: Option<String>,
+    /// Resources by type, where they are not all of the type that the manifest gives.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub types: BTreeMap<String, u64>,
     /// Lines that are no resource.
@@ -122,6 +125,7 @@ impl FileEntry {
             replaces: false,
             bytes: None,
             resources: None,
+            access_extension: file.access_extension.clone(),
             types: BTreeMap::new(),
             bad_lines: 0,
             bad: Vec::new(),

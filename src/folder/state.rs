@@ -216,7 +216,8 @@ pub fn note_facts(file: &mut FileEntry, facts: &FileFacts) {
     file.state = FileState::Done;
     file.bytes = Some(facts.stored);
     file.resources = Some(facts.resources);
-    if file.resource_type.is_none() {
+    let as_expected = facts.types.keys().all(|name| Some(name) == file.resource_type.as_ref());
+    if !as_expected {
         file.types.clone_from(&facts.types);
     }
     file.bad_lines = facts.bad_lines;

@@ -32,6 +32,9 @@ pub fn check_bulk(config: &BulkConfig) -> Result<()> {
     kickoff::validate(config)
 }
 
+/// Warnings of the same kind that are worth reading.
+const MAX_WARNINGS: usize = 20;
+
 /// What tokens must cover.
 pub(super) fn scopes(config: &BulkConfig) -> Result<ScopeRequest> {
     let (types, _) = filters::parse_types(&config.types)?;
@@ -262,8 +265,11 @@ impl<P: Platform> Run<'_, '_, P> {
         let listed = RefCell::new(None);
         let polled = poll::run(self.client, &job.status_url, &config, async |progress: Progress<'_>| {
             match progress {
-                Progress::Manifest(manifest) => *listed.borrow_mut() = Some(manifest.clone()),
-                Progress::Failed { error, reply } => logged::status_error(log, self.client, error, reply),
+                Progress::Manifest(_) => {}
+                Progress::Failed { error, reply, listed: manifest } => {
+                    logged::status_error(log, self.client, error, reply);
+                    *listed.borrow_mut() = Some(manifest.clone());
+                }
             }
             log.flush().await
         })
@@ -340,7 +346,7 @@ impl<P: Platform> Run<'_, '_, P> {
             }
         };
         self.platform.observer().event(Event::Phase { phase: Phase::Finish });
-        self.check_counts();
+        self.check_files();
         self.mark_done();
         if downloaded.failed > 0 {
             self.folder.save().await?;
@@ -378,19 +384,42 @@ impl<P: Platform> Run<'_, '_, P> {
         Ok(downloaded)
     }
 
-    /// `count` is a hint: a wrong one is worth a word, no more (E06).
-    fn check_counts(&self) {
-        let ledger = self.folder.ledger();
-        let Some(job) = ledger.jobs.last() else { return };
+    /// Says where the files are not what the manifest and the request make one expect. None of it is an error: `count` is a
+    /// hint (E06), and servers add types that others refer to (H05, C11).
+    fn check_files(&self) {
+        let Some(job) = self.folder.open_job() else { return };
+        let mut strange = Vec::new();
+        let mut found = BTreeMap::new();
         for file in job.files.iter().filter(|file| file.kind == FileKind::Output && file.state == FileState::Done) {
-            if let (Some(count), Some(resources)) = (file.count, file.resources)
-                && count != resources
-            {
-                self.warn(
-                    "count-mismatch",
-                    format!("{} holds {resources} resources, but the manifest says {count}.", file.name),
-                );
+            let resources = file.resources.unwrap_or_default();
+            if let Some(count) = file.count.filter(|count| *count != resources) {
+                let message = format!("{} holds {resources} resources, but the manifest says {count}.", file.name);
+                strange.push(("count-mismatch", message));
             }
+            match &file.resource_type {
+                Some(name) if file.types.is_empty() => *found.entry(name.clone()).or_insert(0) += resources,
+                _ => {}
+            }
+            for (name, count) in &file.types {
+                *found.entry(name.clone()).or_insert(0) += count;
+                if let Some(expected) = file.resource_type.as_ref().filter(|expected| *expected != name) {
+                    let message =
+                        format!("{} holds {count} resources of type {name} among its {expected}s.", file.name);
+                    strange.push(("stray-type", message));
+                }
+            }
+        }
+        let more = strange.len().saturating_sub(MAX_WARNINGS);
+        for (code, message) in strange.into_iter().take(MAX_WARNINGS) {
+            self.warn(code, message);
+        }
+        if more > 0 {
+            self.warn("more", format!("{more} more files differ from what the manifest says in the same ways."));
+        }
+        let strays = kickoff::strays(&job.types, found.keys().map(String::as_str));
+        if !strays.is_empty() {
+            let list: Vec<String> = strays.iter().map(|name| format!("{name} ({})", found[*name])).collect();
+            self.warn("type-not-asked", format!("The server sent types that were not asked for: {}.", list.join(", ")));
         }
     }
 

@@ -108,6 +108,17 @@ impl BulkReport {
                     });
                     continue;
                 }
+                if let Some(extension) = &file.access_extension {
+                    report.errors += 1;
+                    report.issues.push(Issue {
+                        severity: "error".to_owned(),
+                        code: "not-supported".to_owned(),
+                        text: format!(
+                            "{} may be unreadable: its manifest entry has the extension {extension}.",
+                            file.name
+                        ),
+                    });
+                }
                 report.files += 1;
                 report.bytes += file.bytes.unwrap_or_default();
                 report.errors += file.errors;
@@ -121,8 +132,8 @@ impl BulkReport {
                     FileKind::Output => {
                         report.resources += resources;
                         let types = match &file.resource_type {
-                            Some(name) => vec![(name.clone(), resources)],
-                            None => file.types.clone().into_iter().collect(),
+                            Some(name) if file.types.is_empty() => vec![(name.clone(), resources)],
+                            _ => file.types.clone().into_iter().collect(),
                         };
                         for (name, resources) in types {
                             let count = report.types.entry(name).or_default();

@@ -622,3 +622,32 @@ fn types_that_the_reference_does_not_ask_for_are_added_to_its_folder() {
     assert_eq!(state["done"]["Patient"], done, "what was done stays as it was");
     assert!(state["done"].get("Device").is_some());
 }
+
+#[test]
+fn c11_h05_types_outside_of_the_request_and_of_the_manifest_are_kept_and_said() {
+    let host = Host::new();
+    let mut files = usual();
+    files[0].body += &lines("Group", 2);
+    files[0].entry["count"] = json!(5);
+    files.push(served("Organization", "o1", 2));
+    serve(&host, &files);
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.resources), (Verdict::Complete, 13));
+    assert_eq!((report.types["Patient"].resources, report.types["Group"].resources), (5, 2));
+    let warnings = host.warnings();
+    assert!(
+        warnings.contains(&"stray-type".to_owned()) && warnings.contains(&"type-not-asked".to_owned()),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn e15_a_file_that_may_be_encrypted_is_no_plain_success() {
+    let host = Host::new();
+    let mut files = usual();
+    files[0].entry["extension"] = json!([{"url": "https://ehr.example/decrypt-key", "valueString": "x"}]);
+    serve(&host, &files);
+    let report = export(&host, &config()).unwrap();
+    assert_eq!((report.verdict, report.exit_status), (Verdict::WithErrors, 3));
+    assert!(report.issues[0].text.contains("decrypt-key"), "{:?}", report.issues);
+}

@@ -52,11 +52,13 @@ pub enum Progress<'a> {
         error: &'a Error,
         /// The answer, if there was one.
         reply: Option<&'a Reply>,
+        /// What was listed so far. It is final, even if the rest cannot be had (E11).
+        listed: &'a Manifest,
     },
 }
 
 /// Polls `status_url` until the job is done and returns the whole manifest, all pages merged. `on_progress` is awaited at
-/// each event. On an error, what the last [`Progress::Manifest`] listed is final, but the run is incomplete (E11). Dropping
+/// each event. On an error, what the last [`Progress::Failed`] shows as listed is final, but the run is incomplete (E11). Dropping
 /// the future stops polling at once and loses nothing (D15).
 pub async fn run<P: Platform>(
     client: &Client<'_, P>,
@@ -95,12 +97,12 @@ pub async fn run<P: Platform>(
         match step {
             Step::Done => return Ok(poll.into_manifest()),
             Step::Failed(error) => {
-                on_progress(Progress::Failed { error: &error, reply }).await?;
+                on_progress(Progress::Failed { error: &error, reply, listed: poll.manifest() }).await?;
                 return Err(error);
             }
             Step::Wait(pause) => {
                 if let Some(error) = &pause.error {
-                    on_progress(Progress::Failed { error, reply }).await?;
+                    on_progress(Progress::Failed { error, reply, listed: poll.manifest() }).await?;
                 }
                 pause_for(client, pause).await;
             }
