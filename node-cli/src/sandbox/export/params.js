@@ -105,7 +105,6 @@ export function kickoffParams(ctx, level, available) {
     elements: list('_elements'),
     patients: patientsOf(values.get('patient') ?? [], level, post),
     organized: organizeBy === 'Patient',
-    partial: partial === 'true',
     provenance: associated.length > 0,
     issues,
   };
