@@ -108,7 +108,7 @@ test('maxInFlight: 1,500 tiny files, 429 above the limit', async (t) => {
   await Promise.all([worker(), worker(), worker()]);
   assert.equal(lines.filter((status) => status === 200).length, 1500, 'three at a time are fine');
   assert.ok(sbx.stats.routes.files.maxInFlight <= 3);
-  sbx.setFaults({ pending: 0, maxInFlight: 2, latency: 100, failRetryAfter: '2' });
+  sbx.setFaults({ pending: 0, maxInFlight: 2, latency: 500, failRetryAfter: '2' });
   const { output: [{ url }] } = await manifestOf(sbx, '', '_type=Patient');
   const four = await Promise.all([1, 2, 3, 4].map(() => request(url)));
   assert.deepEqual(four.map(({ status }) => status).sort(), [200, 200, 429, 429]);
@@ -156,10 +156,14 @@ test('cut with stall, and fileFail with hang: nothing comes, and the connection 
         res.on('close', () => reject(new Error('it ended')));
       });
       req.on('error', reject);
-      setTimeout(() => {
-        resolve(bytes);
-        req.destroy();
-      }, 300);
+      const look = () => {
+        if (bytes < expected || !sbx.stats.routes.files?.inFlight) return setTimeout(look, 20);
+        return setTimeout(() => {
+          resolve(bytes);
+          req.destroy();
+        }, 200);
+      };
+      setTimeout(look, 20);
     });
     assert.equal(got, expected);
     assert.deepEqual((await request(url)).bytes, patients);

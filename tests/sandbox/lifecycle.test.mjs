@@ -24,8 +24,8 @@ test('close removes what was generated or unpacked, while files are on their way
   for (const options of [{ patients: 3 }, { data: FIXTURE }]) {
     const sbx = await startSandbox({ ...options, faults: { pending: 0, byteRate: 5000 } });
     const { output } = await manifestOf(sbx, '', '_type=Observation');
-    const running = request(output[0].url);
-    await new Promise((resolve) => { setTimeout(resolve, 250); });
+    const running = request(output[0].url).catch(({ code }) => ({ ended: code }));
+    while (sbx.stats.routes.files === undefined) await new Promise((resolve) => { setTimeout(resolve, 10); });
     assert.equal(fs.readdirSync(temp).length, 1);
     await sbx.close();
     assert.equal((await running).ended, 'ECONNRESET');
