@@ -78,7 +78,8 @@ impl Discovery {
 /// Asks the server: its SMART configuration, below the base path (A02), else its CapabilityStatement (A03).
 pub(crate) async fn discover<P: Platform>(wire: &Wire<'_, P>) -> Result<Discovery> {
     let ask = async |path: &str, accept: &str, retry: Retry| {
-        let call = Call::get("discovery", format!("{}/{path}", wire.base)).header("Accept", accept).open();
+        let mut call = Call::get("discovery", format!("{}/{path}", wire.base)).header("Accept", accept).open();
+        call.aside = true;
         wire.send(&call.retry(retry), &Anonymous).await
     };
     let tell = |outcome: &Result<Reply>| match outcome {

@@ -131,6 +131,7 @@ async fn token_call<P: Platform>(smart: &Smart, wire: &Wire<'_, P>, server: &Dis
         .body("application/x-www-form-urlencoded", form)
         .open();
     call.max_body = 1 << 20;
+    call.aside = true;
     Ok(call)
 }
 

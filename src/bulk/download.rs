@@ -301,8 +301,7 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
                         let fresh = self.renew(index, &file.url).await;
                         return Ok(if fresh { Ended::Again(attempt) } else { Ended::Failed(attempt, problem) });
                     }
-                    _ if transient => Some(Failure::Failed(asked)),
-                    _ => Failure::of_status(status, asked),
+                    _ => Failure::of_status(status, asked).or(transient.then_some(Failure::Failed(asked))),
                 };
                 Ok(self.again_or_not(attempt, permit, &file.url, failure, problem))
             }

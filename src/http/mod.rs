@@ -65,6 +65,8 @@ pub struct Call {
     pub retry: Retry,
     /// The longest body that is taken, after decoding, in bytes.
     pub max_body: usize,
+    /// Whether the call takes no place among the requests in flight: others that hold theirs wait for it.
+    pub(crate) aside: bool,
 }
 
 impl Call {
@@ -79,6 +81,7 @@ impl Call {
             auth: CallAuth::Fhir,
             retry: Retry::Full,
             max_body: 16 << 20,
+            aside: false,
         }
     }
 

@@ -116,11 +116,9 @@ impl<'p, P: Platform> Politeness<'p, P> {
                 Poll::Pending
             })
             .await;
-            let closed = origin.borrow().gate_until - self.platform.clock().now_millis();
-            if closed <= 0 {
+            if !self.closed_for(&origin).await {
                 break;
             }
-            self.platform.clock().sleep(Duration::from_millis(closed.unsigned_abs())).await;
         }
         {
             let mut state = origin.borrow_mut();
@@ -129,6 +127,24 @@ impl<'p, P: Platform> Politeness<'p, P> {
         }
         drop(ticket);
         Permit { politeness: self, origin }
+    }
+
+    /// As [`Politeness::admit`], for the request of a token: only the gate is waited for. Whoever holds a place may need
+    /// the token to go on, so that waiting for a place could be for ever.
+    pub(crate) async fn admit_aside(&self, url: &str) -> Permit<'_, P> {
+        let origin = self.origin(url);
+        while self.closed_for(&origin).await {}
+        origin.borrow_mut().active += 1;
+        Permit { politeness: self, origin }
+    }
+
+    /// Waits for the gate; whether it was closed.
+    async fn closed_for(&self, origin: &RefCell<Origin>) -> bool {
+        let closed = origin.borrow().gate_until - self.platform.clock().now_millis();
+        if closed > 0 {
+            self.platform.clock().sleep(Duration::from_millis(closed.unsigned_abs())).await;
+        }
+        closed > 0
     }
 
     /// Requests to the origin of `url` that may be in flight at the moment.

@@ -114,7 +114,9 @@ impl<P: Platform> Wire<'_, P> {
     ) -> Result<Attempt<'_, P>> {
         let (mut method, mut body, mut target) = (call.method, call.body.clone(), call.url.clone());
         for _ in 0..=redirect::MAX_HOPS {
-            let permit = self.politeness.admit(&target).await;
+            let politeness = &self.politeness;
+            let permit =
+                if call.aside { politeness.admit_aside(&target).await } else { politeness.admit(&target).await };
             let with_credentials =
                 !credentials.is_empty() && redirect::may_send_credentials(&target, &self.origins, self.allow_insecure);
             let mut request = Request::new(method, target.clone());

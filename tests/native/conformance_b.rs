@@ -432,6 +432,25 @@ fn b12_many_requests_at_once_ask_for_one_token() {
 }
 
 #[test]
+fn b12_a_token_is_had_even_while_files_take_all_places() {
+    let host = ready();
+    serve_tokens(&host, 300);
+    host.run(async {
+        let config = ServerConfig { max_connections: 2, ..config() };
+        let client = Client::new(&host, &config, types(&[])).unwrap();
+        let first = client.politeness().admit(BASE).await;
+        let second = client.politeness().admit(BASE).await;
+        assert_eq!(client.credentials().await.unwrap()[0].1, "Bearer token-1");
+        first.succeeded();
+        second.throttled(Some(Duration::from_secs(30)));
+        let before = host.clock_millis();
+        client.credentials_refused(&client.credentials().await.unwrap());
+        client.credentials().await.unwrap();
+        assert_eq!(host.clock_millis() - before, 30_000, "the gate holds for tokens too");
+    });
+}
+
+#[test]
 fn b13_a_401_is_answered_with_one_fresh_token() {
     let host = ready();
     serve_tokens(&host, 300);

@@ -14,6 +14,8 @@ use smart_fetch::http::{Call, Client, Politeness, Retry};
 use smart_fetch::platform::Clock;
 use smart_fetch::testing::{Host, Reply};
 
+use crate::export::{Served, export, serve, served};
+
 const BASE: &str = "https://ehr.example/fhir";
 
 fn client(host: &Host, max_connections: u32) -> Client<'_, Host> {
@@ -234,4 +236,28 @@ fn a_call_that_waits_by_itself_still_gates_the_others() {
         done.set(host.clock_millis() - start);
     });
     assert_eq!(done.get(), 20_000);
+}
+
+#[test]
+fn an_export_of_many_tiny_files_from_a_server_with_a_hard_limit_takes_no_longer_than_knowing_it() {
+    let run = |max_connections: u32| {
+        let host = Host::new();
+        let files: Vec<Served> = (0..600).map(|i| served("Patient", &format!("n{i}x"), 1)).collect();
+        serve(&host, &files);
+        for file in &files {
+            let path = format!("/files/{}", file.name);
+            let slow = Reply::ndjson(&file.body).after(Duration::from_millis(20));
+            host.http.off("GET", &path).on("GET", &path, slow);
+        }
+        let refusal = Reply::outcome(429, "error", "throttled", "Too many requests").after(Duration::from_millis(2));
+        host.http.busy_above(3, refusal);
+        let mut config = crate::export::config();
+        config.server.max_connections = max_connections;
+        let start = host.clock_millis();
+        let report = export(&host, &config).unwrap();
+        assert_eq!((report.exit_status, report.resources), (0, 600));
+        host.clock_millis() - start
+    };
+    let (known, found) = (run(3), run(5));
+    assert!(found < known * 5 / 4, "{found} ms against {known} ms");
 }

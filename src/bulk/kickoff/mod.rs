@@ -155,11 +155,12 @@ async fn get<P: Platform>(client: &Client<'_, P>, call: crate::http::Call) -> Re
 
 fn failure_of(reply: &Reply) -> Option<Failure> {
     let asked = reply.retry_after();
+    let by_status = Failure::of_status(reply.status, asked);
     match Outcome::read(&reply.body) {
-        Some(outcome) if reply.status >= 400 && outcome.is_transient() => Some(Failure::Failed(asked)),
+        Some(outcome) if reply.status >= 400 && outcome.is_transient() => by_status.or(Some(Failure::Failed(asked))),
         // The server has looked at the request and says what is wrong with it.
         Some(_) if reply.status == 500 => None,
-        _ => Failure::of_status(reply.status, asked),
+        _ => by_status,
     }
 }
 
