@@ -45,8 +45,7 @@ pub(super) struct Tally {
 
 impl Checker {
     pub(super) fn new(expect: &Expect<'_>) -> Self {
-        let all = expect.subsetted || matches!(expect.content, Content::Outcomes | Content::Deletions);
-        Self { validator: (expect.content != Content::Opaque).then(|| Validator::new(all)), tally: Tally::new(expect) }
+        Self { validator: (expect.content != Content::Opaque).then(Validator::new), tally: Tally::new(expect) }
     }
 
     /// Checks the next decoded bytes.
@@ -156,10 +155,6 @@ impl Tally {
 }
 
 impl Lines for Tally {
-    fn wants(&self, kind: &str) -> bool {
-        kind == "OperationOutcome"
-    }
-
     fn resource(&mut self, kind: &str, text: Option<&[u8]>) {
         self.facts.resources += 1;
         if kind == self.expected_type {

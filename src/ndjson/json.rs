@@ -16,12 +16,7 @@ pub(super) const MAX_CAPTURE: usize = 1 << 20;
 
 /// Takes what the validator finds, line by line.
 pub(super) trait Lines {
-    /// Whether the text of the line with a resource of this type is wanted. Asked once its type is known, unless every
-    /// line's text is.
-    fn wants(&self, kind: &str) -> bool;
-
-    /// A line that holds a resource. `text` is the line (white space at its ends included) if it is wanted and not longer
-    /// than [`MAX_CAPTURE`]; where only some types are wanted, members before `resourceType` may be missing.
+    /// A line that holds a resource. `text` is the line (without its newline) if it is not longer than [`MAX_CAPTURE`].
     fn resource(&mut self, kind: &str, text: Option<&[u8]>);
 
     /// A line that holds none. `first` is the first byte that is not white space.
@@ -121,14 +116,12 @@ pub(super) struct Validator {
     line_before: u64,
     /// The first byte of the line that is not white space.
     first: u8,
-    capture_all: bool,
-    capturing: bool,
-    captured: Vec<u8>,
+    /// The text of the line, as far as it lies in earlier chunks.
+    text: Vec<u8>,
 }
 
 impl Validator {
-    /// `capture_all`: whether the text of every line is wanted.
-    pub(super) fn new(capture_all: bool) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             state: State::Start,
             stack: [0; (MAX_DEPTH / 64) as usize],
@@ -143,9 +136,7 @@ impl Validator {
             line: 1,
             line_before: 0,
             first: 0,
-            capture_all,
-            capturing: capture_all,
-            captured: Vec::new(),
+            text: Vec::new(),
         }
     }
 
@@ -155,10 +146,9 @@ impl Validator {
     pub(super) fn feed<L: Lines>(&mut self, chunk: &[u8], lines: &mut L) {
         let length = chunk.len();
         let mut at = 0;
-        // Where, in this chunk, the line, the watched string and the wanted text start.
+        // Where, in this chunk, the line and the watched string start.
         let mut line_from = 0;
         let mut token_from = 0;
-        let mut capture_from = 0;
         let mut state = self.state;
 
         /// Calls the line bad at the current byte.
@@ -178,17 +168,8 @@ impl Validator {
                     match chunk.get(at) {
                         None => {}
                         Some(b'"') => {
-                            if self.watch != Watch::Nothing && self.end_watched(&chunk[token_from..at]) {
-                                // The line's type is known now, and its text may be wanted.
-                                if !self.capturing && lines.wants(&self.kind) {
-                                    self.capturing = true;
-                                    capture_from = line_from;
-                                    if self.line_before > 0 {
-                                        // What came before is gone: start anew with the one member that matters.
-                                        self.captured = format!("{{\"resourceType\":\"{}\"", self.kind).into_bytes();
-                                        capture_from = at + 1;
-                                    }
-                                }
+                            if self.watch != Watch::Nothing {
+                                self.end_watched(&chunk[token_from..at]);
                             }
                             at += 1;
                             state = if self.is_key { State::Colon } else { State::After };
@@ -279,7 +260,6 @@ impl Validator {
                         b'\n' => {
                             self.next_line();
                             line_from = at + 1;
-                            capture_from = at + 1;
                         }
                         _ => {
                             self.first = byte;
@@ -291,9 +271,8 @@ impl Validator {
                 State::Done => {
                     match byte {
                         b'\n' => {
-                            self.end_line(&chunk[capture_from..at], lines);
+                            self.end_line(&chunk[line_from..at], lines);
                             line_from = at + 1;
-                            capture_from = at + 1;
                             state = State::Start;
                         }
                         b' ' | b'\t' | b'\r' => {}
@@ -306,7 +285,6 @@ impl Validator {
                         at += end + 1;
                         self.next_line();
                         line_from = at;
-                        capture_from = at;
                         state = State::Start;
                     }
                     None => at = length,
@@ -345,7 +323,7 @@ impl Validator {
             }
         }
         self.state = state;
-        self.keep(&chunk[token_from..], &chunk[capture_from..], (length - line_from) as u64);
+        self.keep(&chunk[token_from..], &chunk[line_from..]);
     }
 
     /// Ends the file. False if its last line has no newline and is not a whole object: the file is torn.
@@ -367,7 +345,7 @@ impl Validator {
     /// Whether `line`, the last of a file and without a newline, could be meant to end where it ends: it is blank, or a whole
     /// object, or wrong in another way than by ending too soon.
     pub(super) fn is_whole(line: &[u8]) -> bool {
-        let mut validator = Self::new(false);
+        let mut validator = Self::new();
         validator.feed(line, &mut Ignore);
         validator.finish(&mut Ignore)
     }
@@ -377,16 +355,14 @@ impl Validator {
         self.line
     }
 
-    /// Keeps what a later chunk will need of this one.
-    fn keep(&mut self, token: &[u8], text: &[u8], line: u64) {
-        self.line_before += line;
+    /// Keeps what later chunks will need of this one: the pieces of the watched string and of the line.
+    fn keep(&mut self, token: &[u8], line: &[u8]) {
+        self.line_before += line.len() as u64;
         if self.watch != Watch::Nothing && matches!(self.state, State::Text | State::Escape | State::Hex(_)) {
-            let room = (MAX_TOKEN + 1).saturating_sub(self.token.len());
-            self.token.extend_from_slice(&token[..token.len().min(room)]);
+            extend(&mut self.token, token, MAX_TOKEN);
         }
-        if self.capturing && self.state != State::Skip {
-            let room = (MAX_CAPTURE + 1).saturating_sub(self.captured.len());
-            self.captured.extend_from_slice(&text[..text.len().min(room)]);
+        if self.state != State::Skip {
+            extend(&mut self.text, line, MAX_CAPTURE);
         }
     }
 
@@ -411,14 +387,13 @@ impl Validator {
         State::After
     }
 
-    /// Looks at a watched string whose last piece is `rest`; true if it gave the line its type.
-    fn end_watched(&mut self, rest: &[u8]) -> bool {
+    /// Looks at a watched string whose last piece is `rest`.
+    fn end_watched(&mut self, rest: &[u8]) {
         let whole;
         let raw = if self.token.is_empty() {
             rest
         } else {
-            let room = (MAX_TOKEN + 1).saturating_sub(self.token.len());
-            self.token.extend_from_slice(&rest[..rest.len().min(room)]);
+            extend(&mut self.token, rest, MAX_TOKEN);
             whole = std::mem::take(&mut self.token);
             &whole[..]
         };
@@ -437,31 +412,28 @@ impl Validator {
                 // The value of the key `resourceType` was no string.
                 self.found = Kind::Odd;
             }
-            return false;
-        }
-        if text != self.kind.as_bytes() {
-            if !is_type_name(text) {
-                self.found = Kind::Odd;
-                return false;
-            }
-            self.kind.clear();
-            self.kind.extend(text.iter().map(|&byte| char::from(byte)));
+            return;
         }
         self.found = Kind::Known;
-        true
+        if text != self.kind.as_bytes() || text.is_empty() {
+            self.kind.clear();
+            if is_type_name(text) {
+                self.kind.extend(text.iter().map(|&byte| char::from(byte)));
+            } else {
+                self.found = Kind::Odd;
+            }
+        }
     }
 
     fn end_line<L: Lines>(&mut self, rest: &[u8], lines: &mut L) {
         if self.found == Kind::Known {
-            let text = if !self.capturing {
-                None
-            } else if self.captured.is_empty() {
-                Some(rest)
+            let text = if self.text.is_empty() {
+                rest
             } else {
-                self.captured.extend_from_slice(&rest[..rest.len().min(MAX_CAPTURE)]);
-                Some(&self.captured[..])
+                extend(&mut self.text, rest, MAX_CAPTURE);
+                &self.text[..]
             };
-            lines.resource(&self.kind, text.filter(|text| text.len() <= MAX_CAPTURE));
+            lines.resource(&self.kind, Some(text).filter(|text| text.len() <= MAX_CAPTURE));
         } else {
             let reason = match self.found {
                 Kind::Missing => "no resourceType",
@@ -479,8 +451,7 @@ impl Validator {
         self.watch = Watch::Nothing;
         self.token.clear();
         self.found = Kind::Missing;
-        self.capturing = self.capture_all;
-        self.captured.clear();
+        self.text.clear();
     }
 
     #[cold]
@@ -498,9 +469,6 @@ impl Validator {
 struct Ignore;
 
 impl Lines for Ignore {
-    fn wants(&self, _kind: &str) -> bool {
-        false
-    }
     fn resource(&mut self, _kind: &str, _text: Option<&[u8]>) {}
     fn bad(&mut self, _line: u64, _first: u8, _reason: String) {}
 }
@@ -519,6 +487,12 @@ fn number_step(state: State, byte: u8) -> Option<State> {
         (Zero | Integer | Fraction | Power, _) if !byte.is_ascii_digit() => Some(After),
         _ => None,
     }
+}
+
+/// Appends what fits into `most` bytes, and one more to show that it was not all.
+fn extend(buffer: &mut Vec<u8>, bytes: &[u8], most: usize) {
+    let room = (most + 1).saturating_sub(buffer.len());
+    buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 /// The text of a raw JSON string without its quotes; `None` if it is none or too long.

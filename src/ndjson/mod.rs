@@ -9,6 +9,8 @@
 mod check;
 mod gzip;
 mod json;
+#[cfg(test)]
+mod json_tests;
 mod pipeline;
 mod receive;
 mod records;

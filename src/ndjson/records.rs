@@ -2,10 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::fhir::outcome::clean;
 use crate::platform::transfer::Issue;
-
-/// Longest text of an issue that is kept, in characters.
-const MAX_TEXT: usize = 500;
 
 #[derive(Deserialize)]
 struct Outcome {
@@ -42,15 +40,16 @@ pub(super) fn issues(text: Option<&[u8]>) -> Vec<Issue> {
         return unreadable("an OperationOutcome whose issues cannot be read");
     };
     let issue = |issue: OutcomeIssue| Issue {
-        severity: if issue.severity.is_empty() { "error".to_owned() } else { short(&issue.severity) },
-        code: short(&issue.code),
-        text: short(if issue.details.text.is_empty() { &issue.diagnostics } else { &issue.details.text }),
+        severity: known_severity(&issue.severity).to_owned(),
+        code: clean(&issue.code),
+        text: clean(if issue.details.text.is_empty() { &issue.diagnostics } else { &issue.details.text }),
     };
     outcome.issue.into_iter().map(issue).collect()
 }
 
-fn short(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+/// The severity, if it is one; else the issue counts as an error.
+fn known_severity(severity: &str) -> &str {
+    if matches!(severity, "fatal" | "error" | "warning" | "information" | "success") { severity } else { "error" }
 }
 
 #[derive(Deserialize)]

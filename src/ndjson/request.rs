@@ -33,7 +33,8 @@ pub(super) async fn send<H: Http>(http: &H, task: &TransferTask, part: &Part<'_>
     }
     refuse_open_wire(task)?;
     let mut target = task.url.clone();
-    for _ in 0..=redirect::MAX_HOPS {
+    let mut hops = 0;
+    loop {
         let response = match http.send(request(task, &target, part)).await {
             Ok(response) => response,
             Err(error) => return Ok(Sent::Failed(error)),
@@ -44,12 +45,15 @@ pub(super) async fn send<H: Http>(http: &H, task: &TransferTask, part: &Part<'_>
         let Some(location) = response.headers.get("location") else {
             return Ok(Sent::Stopped(response.status, "a redirect without a Location".to_owned()));
         };
+        if hops == redirect::MAX_HOPS {
+            return Ok(Sent::Stopped(response.status, format!("more than {} redirects", redirect::MAX_HOPS)));
+        }
+        hops += 1;
         target = match redirect::next_hop(&target, location) {
             Ok(target) => target,
             Err(error) => return Ok(Sent::Stopped(response.status, error.message)),
         };
     }
-    Ok(Sent::Stopped(310, format!("more than {} redirects", redirect::MAX_HOPS)))
 }
 
 /// A file that asks for a token over plain http is not fetched at all: without the token it would only be refused.

@@ -45,10 +45,6 @@ enum Verdict {
 }
 
 impl Lines for Verdict {
-    fn wants(&self, _kind: &str) -> bool {
-        false
-    }
-
     fn resource(&mut self, kind: &str, _text: Option<&[u8]>) {
         *self = Self::Resource(kind.to_owned());
     }
@@ -61,7 +57,7 @@ impl Lines for Verdict {
 impl Splitter {
     pub(super) fn new(expect: &Expect<'_>, compress: bool) -> Self {
         Self {
-            validator: Validator::new(false),
+            validator: Validator::new(),
             tally: Tally::new(expect),
             compress,
             line: Vec::new(),
@@ -114,7 +110,8 @@ impl Splitter {
         if self.overlong || !Validator::is_whole(&line) {
             return Err(torn);
         }
-        self.sort(&line, outputs)
+        self.sort(&line, outputs)?;
+        if self.tally.is_markup() { Err(Flaw::Markup) } else { Ok(()) }
     }
 
     /// Keeps a piece of a line.

@@ -48,9 +48,12 @@ impl<'a, S: Storage> Store<'a, S> {
         Ok((self.files.iter().map(|file| file.stored).sum(), parts))
     }
 
-    /// Starts anew over files that are closed: the next ones replace them.
-    pub(super) fn restart(&mut self) {
-        self.files.clear();
+    /// Removes files that are closed, to start anew.
+    pub(super) async fn restart(&mut self) -> Result<()> {
+        for file in std::mem::take(&mut self.files) {
+            self.storage.remove(&file.path).await?;
+        }
+        Ok(())
     }
 
     /// Removes what was written. Best effort: the reason for it matters more than what goes wrong here.

@@ -116,7 +116,7 @@ impl<H: Http, S: Storage, C: Clock> Try<'_, H, S, C> {
             wrapped::Found::Unreadable(text) => Ok(status.refused_with(text)),
             wrapped::Found::File(bytes) => {
                 let mut pipeline = Pipeline::new(&Expect::of(self.task), false, Keep::of(self.task));
-                store.restart();
+                store.restart().await?;
                 for chunk in [Some(&bytes[..]), None] {
                     if let Err(flaw) = push(&mut pipeline, chunk, store).await? {
                         return self.flawed(flaw, &pipeline, facts.received, status);
