@@ -73,8 +73,8 @@ pub async fn transfer(host: Host, task: JsValue, progress: Function, cancelled: 
 
 /// Throws a usage error for options (`BulkConfig`) that make no sense. Sends nothing.
 #[wasm_bindgen(js_name = checkBulk)]
-pub fn check_bulk(config: JsValue) -> Result<(), JsValue> {
-    let config: BulkConfig = input(&config)?;
+pub fn check_bulk(config: &JsValue) -> Result<(), JsValue> {
+    let config: BulkConfig = input(config)?;
     job::check_bulk(&config).map_err(|error| thrown(&error))
 }
 
