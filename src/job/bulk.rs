@@ -334,7 +334,6 @@ impl<P: Platform> Run<'_, '_, P> {
     /// Fetches what is missing and, if that was everything, ends the job on the server and in the folder.
     async fn fetch(&self, log: &Log<'_, P>) -> Result<Downloaded> {
         self.platform.observer().event(Event::Phase { phase: Phase::Download });
-        self.note("Bulk FHIR export finished, now downloading resources…");
         let renewer = Again { client: self.client, folder: self.folder, config: self.config };
         let download = Download::new(self.platform, self.client, self.folder, log, renewer, self.config);
         let downloaded = match download.run().await {
