@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::manifest::Manifest;
 use crate::Result;
+use crate::auth::{TokenRule, Withheld};
 use crate::event::Event;
 use crate::folder::layout::{self, FileKind, PART};
 use crate::folder::state::{OutputFolder, note_facts};
@@ -247,7 +248,12 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
         let index = attempt.index;
         let file = self.entry(index);
         let permit = self.client.politeness().admit(&file.url).await;
-        let credentials = if file.requires_access_token { self.client.credentials().await? } else { Vec::new() };
+        let rule = self.client.token_rule(file.requires_access_token, &file.url);
+        let credentials = match rule {
+            // Where it may not go over plain http, the transfer itself refuses; without credentials all is well.
+            TokenRule::Send | TokenRule::Withhold(Withheld::PlainHttp) => self.client.credentials().await?,
+            TokenRule::Withhold(Withheld::NotWanted | Withheld::OtherOrigin) => Vec::new(),
+        };
         let task = self.task(index, &file, credentials.clone());
         self.log.event(
             "download_request",
@@ -267,14 +273,10 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
                 Ok(Ended::Stored)
             }
             TransferOutcome::Broken { error, .. } => {
-                self.log_error(&file, None, &error.message);
+                let text = self.client.redact(&error.message);
+                self.log_error(&file, None, &text);
                 let problem = Problem {
-                    message: format!(
-                        "{} could not be fetched from {}: {}",
-                        file.name,
-                        redact::url(&file.url),
-                        self.client.redact(&error.message)
-                    ),
+                    message: format!("{} could not be fetched from {}: {text}", file.name, redact::url(&file.url)),
                     unreachable: error.kind == HttpErrorKind::Connect,
                 };
                 Ok(self.again_or_not(attempt, permit, &file.url, Failure::of_error(&error), problem))
@@ -283,12 +285,16 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
                 let text = self.client.redact(&text);
                 self.log_error(&file, Some(status), &text);
                 let colon = if text.is_empty() { "" } else { ": " };
-                let message = format!("{}: {} answered {status}{colon}{text}", file.name, redact::url(&file.url));
+                let hint = match status {
+                    401 | 403 => self.client.withheld_hint(rule, &file.url),
+                    _ => String::new(),
+                };
+                let message = format!("{}: {} answered {status}{colon}{text}{hint}", file.name, redact::url(&file.url));
                 let problem = Problem { message, unreachable: false };
                 let now = self.platform.clock().now_millis();
                 let asked = http::parse_retry_after(retry_after.as_deref(), date.as_deref(), now);
                 let failure = match status {
-                    401 if file.requires_access_token
+                    401 if rule == TokenRule::Send
                         && !attempt.unauthorized
                         && self.client.credentials_refused(&credentials) =>
                     {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::retry::{Failure, Pause, RetryPolicy, Tries};
 use super::wire::{Credentials, Wire};
 use super::{Call, Politeness, Reply, redact, redirect, url};
-use crate::auth::{Auth, ScopeRequest};
+use crate::auth::{self, Auth, ScopeRequest, TokenRule, Withheld};
 use crate::config::{AuthConfig, ServerConfig};
 use crate::platform::Platform;
 use crate::{Error, ErrorKind, Result};
@@ -139,6 +139,21 @@ impl<'p, P: Platform> Client<'p, P> {
     /// Origins that may see the credentials: the FHIR server's and `--token-origin`.
     pub fn credential_origins(&self) -> Vec<String> {
         self.wire.origins.clone()
+    }
+
+    /// Whether the token goes to a file at `url`; `required` is the manifest's `requiresAccessToken` (F04, F06).
+    pub fn token_rule(&self, required: bool, url: &str) -> TokenRule {
+        auth::token_rule(Some(required), url, &self.wire.origins, self.wire.allow_insecure)
+    }
+
+    /// What to add to the message about a 401 or 403 where `rule` may be why; empty if it is not.
+    pub fn withheld_hint(&self, rule: TokenRule, url: &str) -> String {
+        match (rule, url::origin(url)) {
+            (TokenRule::Withhold(Withheld::OtherOrigin), Some(origin)) if !matches!(self.auth, Auth::Open) => format!(
+                " (the token was not sent, since {origin} is not the server's; allow it with --token-origin {origin})"
+            ),
+            _ => String::new(),
+        }
     }
 
     /// Whether credentials may go over plain http to other machines.

@@ -516,3 +516,34 @@ fn text_is_shown_without_secrets() {
     assert_eq!(redact::known("got the-token!", &["the-token".to_owned()]), "got [redacted]!");
     assert_eq!(redact::url("https://h.example/a"), "https://h.example/a");
 }
+
+#[test]
+fn f06_a_file_on_another_origin_is_asked_for_without_the_token_and_the_refusal_says_why() {
+    use crate::export;
+    let run = |allowed: bool| {
+        let host = Host::new();
+        let mut files = export::usual();
+        files[0].entry["url"] = serde_json::json!("https://files.example/p1");
+        export::serve(&host, &files);
+        let mut manifest = export::manifest(&files);
+        manifest["requiresAccessToken"] = serde_json::json!(true);
+        let status = Reply::bytes(200, "application/json", manifest.to_string());
+        host.http.off("GET", "/jobs/1").on("GET", "/jobs/1", status);
+        let body = files[0].body.clone();
+        host.http.on_call("GET", "https://files.example/p1", move |request| {
+            let sent = request.headers.iter().any(|(name, _)| name == "Authorization");
+            if sent { Reply::ndjson(&body) } else { Reply::new(401) }
+        });
+        let mut config = export::config();
+        config.server.auth = AuthConfig::Bearer { token: "the-token".to_owned() };
+        if allowed {
+            config.server.token_origins = vec!["https://files.example".to_owned()];
+        }
+        let report = export::export(&host, &config).unwrap();
+        (report.exit_status, host.http.seen_with("files.example").len(), format!("{:?}", host.events()))
+    };
+    let (exit_status, asked, events) = run(false);
+    assert_eq!((exit_status, asked), (3, 1));
+    assert!(events.contains("allow it with --token-origin https://files.example"), "{events}");
+    assert_eq!(run(true).0, 0);
+}
