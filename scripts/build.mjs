@@ -1,4 +1,6 @@
-// `npm run build`: the two WebAssembly files into pkg-template/wasm/, and pkg/, ready for `npm pack`.
+// `npm run build`: the two WebAssembly files into pkg-template/wasm/, and pkg/, ready for `npm pack`; the demo page into
+// node-cli/page/.
+import { buildPage } from './lib/page.mjs';
 import { Failure, main } from './lib/run.mjs';
 import { checkSizes } from './lib/size.mjs';
 import { ensureBuildTools } from './lib/tools.mjs';
@@ -7,6 +9,7 @@ import { assemblePackage, buildWasm } from './lib/wasm.mjs';
 await main(async () => {
   await buildWasm(await ensureBuildTools());
   assemblePackage();
+  await buildPage();
   const over = checkSizes();
   if (over.length > 0) throw new Failure(over.join('\n'));
 });

@@ -7,7 +7,7 @@ import { didYouMean } from './nearest.js';
 export const VERSION = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 
 const MAX_HELP_WIDTH = 120;
-const REPEATED = new Set(['list', 'repeat', 'pair', 'origin', 'rewrite', 'header']);
+const REPEATED = new Set(['list', 'repeat', 'pair', 'origin', 'rewrite', 'header', 'urls']);
 
 /** @typedef {import('./flags.js').Flag} Flag */
 
@@ -131,6 +131,18 @@ Exit status:
   smart-fetch sandbox --port 8080
   smart-fetch sandbox --data folder/with/ndjson --auth smart --jwks key.jwks
   smart-fetch sandbox --patients 1000 --fault fileFail=503*2 --fault pending=3`,
+  },
+  serve: {
+    summary: 'show the demo page, and relay it to FHIR servers',
+    description: 'Serves a web page that runs exports in the browser, and relays its requests to FHIR servers that do not allow web pages to use them (CORS). Only this machine can reach it, until it is ended by Ctrl-C or SIGTERM. It prints its URL on the first line of standard output once it listens.',
+    flags: grouped('Page:', [
+      { name: 'port', value: 'N', kind: 'integer', min: 0, max: 65535, help: 'port to listen on (default 8484; 0: a free one). The browser keeps the runs of each port apart' },
+      { name: 'server', value: 'URL', kind: 'urls', help: 'FHIR server, or other server that it points at, that the relay may reach (default: the public SMART sandbox); can be given several times' },
+      { name: 'allow-insecure', kind: 'switch', help: 'let the relay use plain http to hosts other than this one' },
+    ]),
+    after: `Examples:
+  smart-fetch serve
+  smart-fetch serve --server https://ehr.example.org/fhir --server https://files.example.org`,
   },
 };
 

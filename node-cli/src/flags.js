@@ -6,7 +6,7 @@ import { UsageError } from './exit-codes.js';
  * @property {string} [short] one-letter form, with the dash
  * @property {string} [value] what stands for the value in the help text; a switch has none
  * @property {string} help one or two phrases
- * @property {'switch'|'text'|'date'|'list'|'repeat'|'choice'|'integer'|'duration'|'durations'|'pair'|'url'|'origin'|'rewrite'|'header'} kind
+ * @property {'switch'|'text'|'date'|'list'|'repeat'|'choice'|'integer'|'duration'|'durations'|'pair'|'url'|'urls'|'origin'|'rewrite'|'header'} kind
  * @property {string[]} [choices] for `choice`
  * @property {number} [min] for `integer`
  * @property {'value'|'unless-file'} [secret] the value must never be printed; `unless-file`: it may also name a file, which may
@@ -74,13 +74,9 @@ const READERS = {
       return [text.slice(0, cut), text.slice(cut + 1)];
     });
   },
-  url(raw, wrong) {
-    const text = oneText(raw, wrong);
-    const url = webUrl(text);
-    if (!url) throw wrong(`'${withoutUserInfo(text)}' is not a URL; it must begin with https:// or http://.`);
-    if (url.username || url.password) throw wrong('must not hold a user name or a password; use --basic-user and --basic-passwd.');
-    if (url.search || url.hash) throw wrong(`'${text}' must not have a query or a fragment.`);
-    return text;
+  url: oneUrl,
+  urls(raw, wrong) {
+    return texts(raw, wrong).map((text) => oneUrl(text, wrong));
   },
   origin(raw, wrong) {
     return texts(raw, wrong).map((text) => {
@@ -119,6 +115,15 @@ function oneText(raw, wrong) {
   if (typeof raw !== 'string') throw wrong('must be a text in quotation marks.');
   if (raw.trim() === '') throw wrong('is empty.');
   return raw;
+}
+
+function oneUrl(raw, wrong) {
+  const text = oneText(raw, wrong);
+  const url = webUrl(text);
+  if (!url) throw wrong(`'${withoutUserInfo(text)}' is not a URL; it must begin with https:// or http://.`);
+  if (url.username || url.password) throw wrong('must not hold a user name or a password; use --basic-user and --basic-passwd.');
+  if (url.search || url.hash) throw wrong(`'${text}' must not have a query or a fragment.`);
+  return text;
 }
 
 function texts(raw, wrong) {

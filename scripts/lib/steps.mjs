@@ -2,6 +2,7 @@
 // thing counts as one test.
 import { availableParallelism } from 'node:os';
 import { checkConformance, checkFiles, checkLayers } from './checks.mjs';
+import { buildPage } from './page.mjs';
 import { Failure, run } from './run.mjs';
 import { checkSizes } from './size.mjs';
 import { sourceFiles } from './sources.mjs';
@@ -41,10 +42,11 @@ const nodeTests = (files) => async (env) => {
   return { passed, failed: failed === 0 && (code !== 0 || passed === 0) ? 1 : failed };
 };
 
-/** The release files and pkg/; what the JavaScript suites run against. */
+/** The release files, pkg/ and the page; what the JavaScript suites run against. */
 async function build(env) {
   await buildWasm(env);
   assemblePackage();
+  await buildPage();
   return { passed: 1, failed: 0 };
 }
 

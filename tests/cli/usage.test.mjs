@@ -20,7 +20,7 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['bulk', 'single', 'sandbox']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  for (const command of ['bulk', 'single', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
   assert.doesNotMatch(stdout, /hydrate|crawl|reset-symlinks/);
 });
 
@@ -31,6 +31,7 @@ const FLAGS = {
     bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet version help`,
   single: 'binary compact fhir-url token-url header smart-client-id smart-key basic-user basic-passwd bearer-token config verbose',
   sandbox: 'port host data patients seed cors auth fault',
+  serve: 'port server allow-insecure config quiet',
 };
 
 for (const [command, flags] of Object.entries(FLAGS)) {
@@ -44,7 +45,7 @@ for (const [command, flags] of Object.entries(FLAGS)) {
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: bulk, single, sandbox/],
+  [[], /a command is missing: bulk, single, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
   [['export', 'out'], /unknown command 'export'/],
   [['--bogus'], /unknown option '--bogus'/],
@@ -97,6 +98,8 @@ const WRONG = [
   [['single', 'Patient/1'], /--fhir-url is required/],
   [['sandbox', '--fault', 'nonsense=1'], /nonsense/],
   [['sandbox', '--fault', 'nonsense'], /nonsense/],
+  [['serve', '--server', 'ehr.example.org'], /--server: 'ehr\.example\.org' is not a URL/],
+  [['serve', '--server', 'http://ehr.example.org/fhir'], /plain http.*--allow-insecure/],
   [['sandbox', '--port', '70000'], /--port: '70000' is not a whole number from 0 to 65535/],
 ];
 

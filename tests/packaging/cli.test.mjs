@@ -10,5 +10,6 @@ test('the installed command starts by its name, and holds no tests or fixtures',
   const { version } = JSON.parse(readFileSync(join(root, 'node-cli/package.json'), 'utf8'));
   const said = program(join(app, 'node_modules/.bin/smart-fetch'), ['--version'], { cwd: app });
   assert.match(said, new RegExp(`(^|\\s)${version.replaceAll('.', '\\.')}$`));
-  assert.deepEqual(packed.filter((path) => !/^(bin|src)\//.test(path)), ['package.json']);
+  assert.ok(packed.includes('page/index.html'), 'the page that `serve` hosts');
+  assert.deepEqual(packed.filter((path) => !/^(bin|page|src)\//.test(path)), ['package.json']);
 });

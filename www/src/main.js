@@ -1,0 +1,1 @@
+import { version } from 'smart-fetch'; document.body.textContent = 'smart-fetch ' + (await version());
