@@ -23,6 +23,8 @@ export function createPool(folder, size = defaultWorkers()) {
     const worker = new Worker(new URL('./transfer.worker.js', import.meta.url), {
       workerData: { compiled: compile(), folder },
       resourceLimits: LIMITS,
+      // Not the program's own: some, such as --input-type, a worker refuses.
+      execArgv: [],
     });
     worker.on('message', onReply);
     worker.on('error', (error) => onEnd(error.message));
