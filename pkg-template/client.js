@@ -141,13 +141,15 @@ export class Client {
    */
   single(resource, { signal, ...options } = {}) {
     const config = { ...options, resource, server: this.#server };
-    const cancelled = new Promise((resolve) => {
-      if (signal?.aborted) resolve(undefined);
-      signal?.addEventListener('abort', resolve, { once: true });
-    });
+    /** @type {() => void} */
+    let cancel = () => {};
+    const cancelled = /** @type {Promise<void>} */ (new Promise((resolve) => (cancel = resolve)));
+    if (signal?.aborted) cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
     // Nothing is stored: the folder is only there because every host has one.
     const folder = new Folder(new MemoryFolder());
-    return typed('single', () => this.#onHost(folder, (core, host) => core.single(host, config, cancelled)));
+    const result = typed('single', () => this.#onHost(folder, (core, host) => core.single(host, config, cancelled)));
+    return result.finally(() => signal?.removeEventListener('abort', cancel));
   }
 }
 

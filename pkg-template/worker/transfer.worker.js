@@ -8,11 +8,13 @@ import { createHttp } from '../http/node.js';
 import { load } from '../load-node.js';
 import { NodeFolder } from '../storage/node-fs.js';
 import { serve } from './serve.js';
+import { keepTidy } from './tidy-node.js';
 
 const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
 /** @type {{ compiled: import('../load-node.js').Compiled, folder: import('../host.d.ts').FolderDescriptor }} */
 const { compiled, folder } = workerData;
 
+keepTidy();
 const core = await load(compiled);
 const host = { http: createHttp(), storage: new NodeFolder(folder.path), clock, random };
 port.on('message', serve(core, host, (reply) => port.postMessage(reply)));

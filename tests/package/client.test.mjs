@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect, promisify } from 'node:util';
 
+import { Client as BaseClient } from '../../pkg-template/client.js';
 import { Job } from '../../pkg-template/job.js';
 import { flavour } from '../../pkg-template/load.js';
 import { Client, SmartFetchError, memoryFolder, openFolder, version } from '../../pkg-template/node.js';
@@ -241,4 +242,23 @@ test('the process ends when the job has: no worker or connection keeps it', asyn
     console.log((await result).resources);`;
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { timeout: 20_000 });
   assert.equal(stdout.trim(), '10');
+});
+
+test('a panic of the core: the job ends with an error that says so, and the core is not called again', async () => {
+  let panic;
+  let closed = 0;
+  const core = { onPanic: (handler) => (panic = handler), bulk: () => new Promise(() => {}) };
+  const environment = {
+    load: async () => core,
+    createHttp: () => ({ send: () => assert.fail(), close: () => (closed += 1) }),
+    createPool: () => undefined,
+    importKeys: () => assert.fail(),
+  };
+  const client = new BaseClient({ fhirUrl: 'https://ehr.example/fhir' }, environment);
+  const running = client.bulk(memoryFolder());
+  setTimeout(() => panic('index out of bounds at src/x.rs:1'), 20);
+  const wanted = { code: 'internal', exitStatus: 1, message: /index out of bounds/, hint: /report/ };
+  await assert.rejects(running.result, wanted);
+  await assert.rejects(client.bulk(memoryFolder()).result, wanted);
+  assert.equal(closed, 2);
 });
