@@ -25,10 +25,10 @@ function showFolder(folder) {
   }
 }
 
-/** The URL that the export was asked for with, query included, from the bulk export log. */
+/** The URL that the export was asked for with, query included, from the export log: the last one, since refused types are dropped. */
 function kickOffUrl(folder) {
   const events = readFileSync(join(folder, 'log.ndjson'), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
-  return events.find(({ eventId }) => eventId === 'kickoff').eventDetail.exportUrl;
+  return events.findLast(({ eventId }) => eventId === 'kickoff').eventDetail.exportUrl;
 }
 
 /** The lines of every type that lie in the folder. */
