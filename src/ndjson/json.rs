@@ -172,7 +172,23 @@ impl Validator {
                                 self.end_watched(&chunk[token_from..at]);
                             }
                             at += 1;
-                            state = if self.is_key { State::Colon } else { State::After };
+                            // What nearly always follows is taken at once: it saves two turns of the loop in three.
+                            state = match (self.is_key, chunk.get(at), chunk.get(at + 1)) {
+                                (true, Some(b':'), Some(b'"')) => {
+                                    at += 2;
+                                    token_from = at;
+                                    self.start_value();
+                                    State::Text
+                                }
+                                (true, ..) => State::Colon,
+                                (false, Some(b','), Some(b'"')) if self.in_object => {
+                                    at += 2;
+                                    token_from = at;
+                                    self.start_key();
+                                    State::Text
+                                }
+                                (false, ..) => State::After,
+                            };
                         }
                         Some(b'\\') => {
                             self.escaped = true;
@@ -199,9 +215,7 @@ impl Validator {
                 State::Key | State::FirstKey => {
                     match byte {
                         b'"' => {
-                            self.is_key = true;
-                            self.watch = if self.depth == 1 { Watch::Key } else { Watch::Nothing };
-                            self.escaped = false;
+                            self.start_key();
                             token_from = at + 1;
                             state = State::Text;
                         }
@@ -222,10 +236,7 @@ impl Validator {
                 State::Value | State::FirstItem => {
                     match byte {
                         b'"' => {
-                            self.is_key = false;
-                            self.watch =
-                                if self.found == Kind::Named && self.depth == 1 { Watch::Kind } else { Watch::Nothing };
-                            self.escaped = false;
+                            self.start_value();
                             token_from = at + 1;
                             state = State::Text;
                         }
@@ -364,6 +375,20 @@ impl Validator {
         if self.state != State::Skip {
             extend(&mut self.text, line, MAX_CAPTURE);
         }
+    }
+
+    /// Starts a string that is a key.
+    fn start_key(&mut self) {
+        self.is_key = true;
+        self.watch = if self.depth == 1 { Watch::Key } else { Watch::Nothing };
+        self.escaped = false;
+    }
+
+    /// Starts a string that is a value.
+    fn start_value(&mut self) {
+        self.is_key = false;
+        self.watch = if self.found == Kind::Named && self.depth == 1 { Watch::Kind } else { Watch::Nothing };
+        self.escaped = false;
     }
 
     fn open(&mut self, object: bool) {
