@@ -168,4 +168,5 @@ export interface Core {
   bulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BulkReport>;
   cancelBulk(host: Host, config: object): Promise<void>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
+  resourceTypes(): { usual: string[]; all: string[] };
 }

@@ -288,5 +288,14 @@ export function openFolder(path: string): Promise<Folder>;
 /** A folder in memory, of `capacity` bytes at most: it ends with the program or page. */
 export function memoryFolder(options?: { capacity?: number }): Folder;
 
+/** The resource types that are known: those that `all` means, and every one of FHIR R4 to R5. */
+export function resourceTypes(): Promise<{ usual: string[]; all: string[] }>;
+
+/**
+ * Turns keys into WebCrypto keys that cannot be read back, for `auth.keys`; rejects with a usage error where there is none
+ * that can sign.
+ */
+export function loadKeys(keys: Keys): Promise<SigningCryptoKey[]>;
+
 /** The version of the core. */
 export function version(): Promise<string>;

@@ -4,7 +4,7 @@
  */
 import { Client as BaseClient } from './client.js';
 import { Folder } from './folder.js';
-import { importKeys } from './keys/webcrypto.js';
+import { importKeys, loadKeys as loadKeysWith } from './keys/webcrypto.js';
 import { load } from './load.js';
 import { MemoryFolder } from './storage/memory.js';
 
@@ -31,6 +31,19 @@ export class Client extends BaseClient {
  */
 export function memoryFolder(options) {
   return new Folder(new MemoryFolder(options));
+}
+
+/**
+ * Turns keys into WebCrypto keys that cannot be read back.
+ * @param {import('./index.d.ts').Keys} keys
+ */
+export function loadKeys(keys) {
+  return loadKeysWith(keys);
+}
+
+/** The resource types that are known. */
+export async function resourceTypes() {
+  return (await load()).resourceTypes();
 }
 
 /** The version of the core. */

@@ -5,7 +5,7 @@ import { Client as BaseClient } from './client.js';
 import { Folder } from './folder.js';
 import { createHttp } from './http/node.js';
 import { readPem } from './keys/pem-node.js';
-import { importKeys } from './keys/webcrypto.js';
+import { importKeys, loadKeys as loadKeysWith } from './keys/webcrypto.js';
 import { load } from './load-node.js';
 import { MemoryFolder } from './storage/memory.js';
 import { NodeFolder } from './storage/node-fs.js';
@@ -42,6 +42,19 @@ export async function openFolder(path) {
  */
 export function memoryFolder(options) {
   return new Folder(new MemoryFolder(options));
+}
+
+/**
+ * Turns keys into WebCrypto keys that cannot be read back.
+ * @param {import('./index.d.ts').Keys} keys
+ */
+export function loadKeys(keys) {
+  return loadKeysWith(keys, readPem);
+}
+
+/** The resource types that are known. */
+export async function resourceTypes() {
+  return (await load()).resourceTypes();
 }
 
 /** The version of the core. */

@@ -120,17 +120,17 @@ export function signer(keys) {
 }
 
 /**
- * A signer from what a caller has: a JWK or JWKS, as an object or as JSON text, or a `CryptoKey` with its `alg` and `kid`.
+ * Keys from what a caller has: a JWK or JWKS, as an object or as JSON text, or a `CryptoKey` with its `alg` and `kid`.
  * @param {any} keys
  * @param {(pem: string) => Jwk} [readPem] reads PEM text, where the host can
- * @returns {Promise<import('../host.d.ts').HostSigner>}
+ * @returns {Promise<Key[]>}
  */
-export async function importKeys(keys, readPem) {
+export async function loadKeys(keys, readPem) {
   if (typeof keys === 'string') {
     const text = keys.trim();
     if (text.startsWith('-----BEGIN')) {
       if (!readPem) throw usage('PEM keys are not supported here.', 'Give the key as a JWK.');
-      return signer(await importJson(readPem(text)));
+      return importJson(readPem(text));
     }
     let json;
     try {
@@ -139,11 +139,21 @@ export async function importKeys(keys, readPem) {
       // Without the parser's words: they quote the input.
       throw usage('The key is neither JSON nor PEM.', WANTED);
     }
-    return signer(await importJson(json));
+    return importJson(json);
   }
   const given = Array.isArray(keys) ? keys : [keys];
   if (given.every((one) => one?.key instanceof CryptoKey && typeof one.alg === 'string')) {
-    return signer(given.map(({ kid = null, alg, key }) => ({ kid, alg, key })));
+    return given.map(({ kid = null, alg, key }) => ({ kid, alg, key }));
   }
-  return signer(await importJson(Array.isArray(keys) ? { keys } : keys));
+  return importJson(Array.isArray(keys) ? { keys } : keys);
+}
+
+/**
+ * A signer from what a caller has.
+ * @param {any} keys
+ * @param {(pem: string) => Jwk} [readPem]
+ * @returns {Promise<import('../host.d.ts').HostSigner>}
+ */
+export async function importKeys(keys, readPem) {
+  return signer(await loadKeys(keys, readPem));
 }

@@ -61,6 +61,26 @@ async function guarded(work) {
 /** @param {any} error */
 const missing = (error) => error?.code === 'ENOENT';
 
+/**
+ * Makes a folder and its parents. Not by `recursive`: where the system answers ENOENT though the parent is there (/proc, some
+ * network mounts), Node 20 tries again for ever, on a thread that keeps the process from ending.
+ * @param {string} path
+ * @returns {Promise<void>}
+ */
+async function makeFolder(path) {
+  /** @param {NodeJS.ErrnoException} error */
+  const fine = (error) => {
+    if (error.code !== 'EEXIST') throw error;
+  };
+  try {
+    await fs.mkdir(path, { mode: DIR_MODE }).catch(fine);
+  } catch (error) {
+    if (!missing(error) || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await fs.mkdir(path, { mode: DIR_MODE }).catch(fine);
+  }
+}
+
 /** @implements {Backend} */
 export class NodeFolder {
   #root;
@@ -90,7 +110,7 @@ export class NodeFolder {
 
   async #realRoot() {
     if (this.#real === undefined) {
-      await fs.mkdir(this.#root, { recursive: true, mode: DIR_MODE });
+      await makeFolder(this.#root);
       this.#real = await fs.realpath(this.#root);
     }
     return this.#real;

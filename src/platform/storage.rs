@@ -95,7 +95,7 @@ pub enum StorageErrorKind {
 
 /// A storage error.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
-#[error("{path}: {message}")]
+#[error("{}: {message}", if path.is_empty() { "The folder" } else { path })]
 pub struct StorageError {
     /// Why.
     pub kind: StorageErrorKind,

@@ -24,6 +24,7 @@ use wasm_bindgen_futures::JsFuture;
 use self::convert::{from_js, thrown, to_js};
 use self::host::{Host, JsPlatform};
 use crate::config::BulkConfig;
+use crate::fhir::resource_type;
 use crate::job::{self, SingleConfig};
 use crate::platform::Platform;
 use crate::platform::transfer::{TransferProgress, TransferTask};
@@ -103,6 +104,17 @@ pub async fn single(host: Host, config: JsValue, cancelled: Promise) -> Result<V
     let config: SingleConfig = input(&config)?;
     let platform = JsPlatform::new(host);
     until("single", cancelled, job::single(&platform, &config)).await.map_err(|error| thrown(&error))
+}
+
+/// The resource types that are known: those that `all` means, in the reference's order, and every one.
+#[wasm_bindgen(js_name = resourceTypes)]
+pub fn resource_types() -> JsValue {
+    #[derive(serde::Serialize)]
+    struct Types {
+        usual: &'static [&'static str],
+        all: &'static [&'static str],
+    }
+    to_js(&Types { usual: &resource_type::DEFAULT, all: resource_type::ALL })
 }
 
 /// Waits for `running` unless `cancelled` settles first; then `running` is dropped, which aborts all that it started.
