@@ -62,6 +62,7 @@ const BULK = [
     { name: 'organize-output-by', value: 'TYPE', kind: 'text', help: 'have the output organised by this type, such as Patient' },
     { name: 'output-format', value: 'FORMAT', kind: 'text', help: '_outputFormat to ask for, such as application/fhir+ndjson (default: not sent)' },
     { name: 'allow-partial-manifests', kind: 'switch', help: 'let the server give out files before the export is complete' },
+    { name: 'separate-export-status', kind: 'switch', help: 'ask an STU4 server to tell the end of the export in a header of its own (Prefer: separate-export-status)' },
     { name: 'param', value: 'NAME=VALUE', kind: 'pair', help: 'further kick-off parameter; can be given several times' },
     { name: 'max-poll-delay', value: 'TIME', kind: 'duration', help: 'longest wait between two looks at the status (default 5m)' },
     { name: 'poll-timeout', value: 'TIME', kind: 'duration', help: 'give up waiting for the server after this long (default 30d); a later run goes on' },

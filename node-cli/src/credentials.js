@@ -11,7 +11,7 @@ const KEY_FILES = new Set(['.jwks', '.jwk', '.json', '.pem']);
  * Works out the credentials of a command from its settings, reading the files that they name.
  * @param {Record<string, any>} settings
  * @param {'bulk'|'rest'} purpose bulk exports may have a client of their own; each falls back to the other
- * @returns {Promise<import('smart-fetch').Auth>}
+ * @returns {Promise<{auth: import('smart-fetch').Auth, keyName?: string}>} `keyName`: how to call the key in a message
  */
 export async function readCredentials(settings, purpose) {
   const basic = settings['basic-user'] ?? settings['basic-passwd'];
@@ -21,15 +21,15 @@ export async function readCredentials(settings, purpose) {
   if ([basic, bearer, smart.key].filter(Boolean).length > 1) {
     throw new UsageError('Multiple authentication methods have been specified. Double check your arguments.');
   }
-  if (bearer) return { token: await valueOrFile('bearer-token', bearer) };
-  if (basic) return basicAuth(settings);
-  if (!smart.id && !smart.key) return 'none';
+  if (bearer) return { auth: { token: await valueOrFile('bearer-token', bearer) } };
+  if (basic) return { auth: await basicAuth(settings) };
+  if (!smart.id && !smart.key) return { auth: 'none' };
   if (!smart.id || !smart.key) {
     throw new UsageError('You must provide both a SMART client ID and a SMART key to connect to a SMART FHIR server.');
   }
   const clientId = await valueOrFile(smart.idFlag, smart.id);
-  const keys = await readKey(smart.keyFlag, smart.key);
-  return { clientId, keys, ...(settings['token-url'] && { tokenUrl: settings['token-url'] }) };
+  const { keys, keyName } = await readKey(smart.keyFlag, smart.key);
+  return { auth: { clientId, keys, ...(settings['token-url'] && { tokenUrl: settings['token-url'] }) }, keyName };
 }
 
 async function basicAuth(settings) {
@@ -81,13 +81,13 @@ async function valueOrFile(flag, value) {
 
 /** The text of a private key: inline JSON, or a file known by its extension. */
 async function readKey(flag, value) {
-  if (value.trimStart().startsWith('{')) return value;
+  if (value.trimStart().startsWith('{')) return { keys: value, keyName: `--${flag}` };
   if (!KEY_FILES.has(extname(value).toLowerCase())) {
     // A key pasted in place of its file's name would else be printed.
     const name = /-----BEGIN|[\r\n]/.test(value) || value.length > 1000 ? '' : ` '${value}'`;
     throw new UsageError(`--${flag}: unrecognized private key file${name} (must end in .jwks, .jwk, .json or .pem).`);
   }
-  return readText(flag, value);
+  return { keys: await readText(flag, value), keyName: `--${flag}: '${value}'` };
 }
 
 async function readText(flag, path) {

@@ -20,10 +20,20 @@ const SAME = {
  */
 export async function openClient(settings, purpose) {
   if (settings['fhir-url'] === undefined) throw new UsageError('--fhir-url is required');
-  const options = { auth: await readCredentials(settings, purpose) };
+  const { auth, keyName } = await readCredentials(settings, purpose);
+  const { Client, loadKeys } = await import('smart-fetch');
+  const options = { auth: keyName === undefined ? auth : { ...auth, keys: await named(keyName, loadKeys(auth.keys)) } };
   for (const [flag, name] of Object.entries(SAME)) {
     if (settings[flag] !== undefined) options[name] = settings[flag];
   }
-  const { Client } = await import('smart-fetch');
   return new Client(options);
+}
+
+/** The keys, or a message that says whose they are. */
+async function named(keyName, loading) {
+  try {
+    return await loading;
+  } catch (error) {
+    throw new UsageError(`${keyName}: ${[error.message, error.hint].filter(Boolean).join(' ')}`);
+  }
 }

@@ -21,7 +21,7 @@ test('every flag of bulk has its place in the configuration of the core', async 
     ...['bulk', 'out', '--group', 'g 1', '--type', 'Patient, Condition', '--type', 'Device', '--type-filter', 'Condition?code=a,b'],
     ...['--no-default-filters', '--since', '2024-05-01', '--since-mode', 'created', '--until', '2025-01-01T00:00:00Z', '--elements', 'id,Patient.name'],
     ...['--patient', '1,2', '--include-associated-data', 'LatestProvenanceResources', '--organize-output-by', 'Patient', '--output-format', 'ndjson'],
-    ...['--allow-partial-manifests', '--lenient', '--param', 'a=b=c', '--kickoff-method', 'post', '--no-compression', '--max-poll-delay', '2m', '--poll-timeout', '1d'],
+    ...['--allow-partial-manifests', '--lenient', '--separate-export-status', '--param', 'a=b=c', '--kickoff-method', 'post', '--no-compression', '--max-poll-delay', '2m', '--poll-timeout', '1d'],
   );
   assert.deepEqual(bulkOptions(given), {
     level: { group: 'g 1' },
@@ -38,6 +38,7 @@ test('every flag of bulk has its place in the configuration of the core', async 
     outputFormat: 'ndjson',
     allowPartialManifests: true,
     lenient: true,
+    separateExportStatus: true,
     params: [['a', 'b=c']],
     kickoffMethod: 'post',
     compress: false,
@@ -84,14 +85,15 @@ test('credentials of bulk and of other requests fall back to each other', async 
   const general = { 'smart-client-id': id, 'smart-key': key };
   const bulk = { 'bulk-smart-client-id': 'bulk', 'bulk-smart-key': inline };
   const smart = (clientId, keys) => ({ clientId, keys });
+  const auth = async (given, purpose) => (await readCredentials(given, purpose)).auth;
 
-  assert.deepEqual(await readCredentials(general, 'bulk'), smart('general', '{"keys": []}'));
-  assert.deepEqual(await readCredentials(bulk, 'rest'), smart('bulk', inline));
-  assert.deepEqual(await readCredentials({ ...general, ...bulk }, 'bulk'), smart('bulk', inline));
-  assert.deepEqual(await readCredentials({ ...general, ...bulk }, 'rest'), smart('general', '{"keys": []}'));
-  assert.deepEqual(await readCredentials({ 'smart-key': key, 'bulk-smart-client-id': 'bulk' }, 'bulk'), smart('bulk', '{"keys": []}'));
+  assert.deepEqual(await auth(general, 'bulk'), smart('general', '{"keys": []}'));
+  assert.deepEqual(await auth(bulk, 'rest'), smart('bulk', inline));
+  assert.deepEqual(await auth({ ...general, ...bulk }, 'bulk'), smart('bulk', inline));
+  assert.deepEqual(await auth({ ...general, ...bulk }, 'rest'), smart('general', '{"keys": []}'));
+  assert.deepEqual(await auth({ 'smart-key': key, 'bulk-smart-client-id': 'bulk' }, 'bulk'), smart('bulk', '{"keys": []}'));
   await assert.rejects(readCredentials({ 'smart-key': key, 'bulk-smart-client-id': 'bulk' }, 'rest'), /both a SMART client ID/);
-  assert.deepEqual(await readCredentials({ ...general, 'token-url': 'http://t/' }, 'bulk'), {
+  assert.deepEqual(await auth({ ...general, 'token-url': 'http://t/' }, 'bulk'), {
     ...smart('general', '{"keys": []}'),
     tokenUrl: 'http://t/',
   });
@@ -100,14 +102,13 @@ test('credentials of bulk and of other requests fall back to each other', async 
 test('tokens and passwords are read from a file where there is one', async (t) => {
   const file = join(await scratch(t), 'secret');
   await writeFile(file, '\uFEFFfrom-file\n');
-  assert.deepEqual(await readCredentials({ 'bearer-token': file }, 'bulk'), { token: 'from-file' });
-  assert.deepEqual(await readCredentials({ 'bearer-token': 'lit/er+al==' }, 'bulk'), { token: 'lit/er+al==' });
+  assert.deepEqual(await readCredentials({ 'bearer-token': file }, 'bulk'), { auth: { token: 'from-file' } });
+  assert.deepEqual(await readCredentials({ 'bearer-token': 'lit/er+al==' }, 'bulk'), { auth: { token: 'lit/er+al==' } });
   assert.deepEqual(await readCredentials({ 'basic-user': 'me', 'basic-passwd': file }, 'rest'), {
-    user: 'me',
-    password: 'from-file',
+    auth: { user: 'me', password: 'from-file' },
   });
-  assert.deepEqual(await readCredentials({ 'smart-client-id': 'alone', 'bearer-token': 't' }, 'bulk'), { token: 't' });
-  assert.deepEqual(await readCredentials({}, 'bulk'), 'none');
+  assert.deepEqual(await readCredentials({ 'smart-client-id': 'alone', 'bearer-token': 't' }, 'bulk'), { auth: { token: 't' } });
+  assert.deepEqual(await readCredentials({}, 'bulk'), { auth: 'none' });
 });
 
 test('the command for resuming is fit for a shell and holds no secret', async (t) => {

@@ -18,6 +18,7 @@ function outputs(columns) {
 /** The events of an export of `count` files, two under way at a time. */
 function* exportOf(count) {
   yield { type: 'phase', phase: 'discover' };
+  yield { type: 'phase', phase: 'discover' };
   yield { type: 'phase', phase: 'wait' };
   yield { type: 'kickedOff', statusUrl: 'http://h/status/1' };
   yield { type: 'waiting', reason: 'status', millis: 60_000, progress: '40% done' };
@@ -52,7 +53,7 @@ test('plain: phases, the wait in the words of the server, each of a few files', 
     '@ Waiting for the server to prepare the files…',
     '@ 40% done (0s so far, waiting for 1m more)',
     '@ The server offers 2 files with 20 resources, as of 2024-05-01T00:00:00Z.',
-    '@ Bulk FHIR export finished, now downloading resources…',
+    '@ Downloading…',
     '  Downloaded Patient.001.ndjson.gz (1KB)',
     '  Downloaded Patient.002.ndjson.gz (1KB)',
     '@ Finishing…',

@@ -26,7 +26,7 @@ test('--help lists the commands that there are', async () => {
 
 const FLAGS = {
   bulk: `level group patient type type-filter no-default-filters since since-mode until elements include-associated-data kickoff-method
-    lenient organize-output-by output-format allow-partial-manifests param max-poll-delay poll-timeout cancel no-compression workers progress
+    lenient separate-export-status organize-output-by output-format allow-partial-manifests param max-poll-delay poll-timeout cancel no-compression workers progress
     fhir-url token-url header token-origin rewrite-url allow-insecure max-connections retry-delays smart-client-id smart-key
     bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet version help`,
   single: 'binary compact fhir-url token-url header smart-client-id smart-key basic-user basic-passwd bearer-token config verbose',
@@ -79,6 +79,13 @@ const WRONG = [
   [['bulk', 's3://bucket/out', ...NOWHERE], /Expected a local folder, but 's3:\/\/bucket\/out' looks like a URL\./],
   [['bulk', 'file.txt', ...NOWHERE], /Expected an output folder, but 'file\.txt' is a file\./],
   [['bulk', 'file.txt/deep/out', ...NOWHERE], /The output folder 'file\.txt\/deep\/out' cannot be made, because '.*file\.txt' is a file\./],
+  [['bulk', 'out', ...NOWHERE, '--type', 'Patient', '--type-filter', 'Patient'], /'Patient'|Resource\?params/],
+  [['bulk', 'out', ...NOWHERE, '--type', 'Patinet'], /Patinet/],
+  [['bulk', 'out', ...NOWHERE, '--type', 'Patient', '--type-filter', 'Condition?code=1'], /Condition/],
+  [['bulk', 'out', ...NOWHERE, '--type-filter', 'Condition?_count=1'], /_count/],
+  [['bulk', 'out', ...NOWHERE, '--patient', '1'], /patient/i],
+  [['bulk', 'out', ...NOWHERE, '--since', 'yesterday'], /yesterday/],
+  [['bulk', 'out', ...NOWHERE, '--until', '2024-13-01'], /2024-13-01/],
   [['bulk', 'out', ...NOWHERE, '--smart-client-id', 'app'], /You must provide both a SMART client ID and a SMART key/],
   [['bulk', 'out', ...NOWHERE, '--smart-key', 'key.pem'], /You must provide both a SMART client ID and a SMART key/],
   [['bulk', 'out', ...NOWHERE, '--basic-user', 'me'], /You must provide both a Basic user and a Basic password/],
@@ -111,8 +118,6 @@ before(async (t) => {
   const files = {
     'file.txt': 'text',
     'empty.txt': '\n',
-    'broken.jwks': '{"keys": [{"kty": "EC", "d": "canary"',
-    'public.jwks': '{"keys": [{"kty": "EC", "crv": "P-384", "x": "canary", "y": "canary", "alg": "ES384", "kid": "1", "key_ops": ["verify"]}]}',
     'bad.toml': 'fhir-url = "http://127.0.0.1:9"\nbearer-token = "canary\n',
     'unknown.toml': 'fhir-ulr = "http://127.0.0.1:9"\n',
     'types.toml': 'fhir-url = "http://127.0.0.1:9"\nlenient = "yes"\n',

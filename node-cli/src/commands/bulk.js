@@ -23,6 +23,7 @@ const SAME = {
   'output-format': 'outputFormat',
   'allow-partial-manifests': 'allowPartialManifests',
   'lenient': 'lenient',
+  'separate-export-status': 'separateExportStatus',
   'param': 'params',
   'kickoff-method': 'kickoffMethod',
   'max-poll-delay': 'maxPollDelay',

@@ -22,10 +22,12 @@ export class PlainProgress {
 
   event(event) {
     const tally = this.#tally;
+    const before = tally.phase;
     tally.take(event);
     switch (event.type) {
       case 'phase':
-        this.#stamped(PHASES[event.phase] ?? `${event.phase}…`);
+        // The core asks again when a server refuses a part of the request.
+        if (event.phase !== before) this.#stamped(PHASES[event.phase] ?? `${event.phase}…`);
         break;
       case 'note':
         this.#stamped(oneLine(event.message));

@@ -1,11 +1,11 @@
 import { formatDuration } from '../output.js';
 
-/** What to say when a phase begins; the words are those that users of Python smart-fetch know. */
+/** What a job does in each phase. */
 export const PHASES = {
   discover: 'Looking at the server…',
   kickOff: 'Asking for the export…',
   wait: 'Waiting for the server to prepare the files…',
-  download: 'Bulk FHIR export finished, now downloading resources…',
+  download: 'Downloading…',
   finish: 'Finishing…',
 };
 
