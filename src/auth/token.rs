@@ -233,14 +233,17 @@ impl Refusal {
             let key = &keys[index];
             key.kid.as_ref().map_or_else(|| key.alg.clone(), |kid| format!("{}, kid '{kid}'", key.alg))
         });
+        // Some servers hand out ids of a thousand characters.
+        let id: String = smart.client_id.chars().take(60).collect();
+        let id = if id.len() < smart.client_id.len() { id + "…" } else { id };
         let mut hints = vec![match self.code.as_str() {
-            "invalid_client" => format!(
-                "Check that the client id '{}' is registered there, with the public part of this key ({key}).",
-                smart.client_id
-            ),
+            "invalid_client" => {
+                format!(
+                    "Check that the client id '{id}' is registered there, with the public part of this key ({key})."
+                )
+            }
             "invalid_grant" | "invalid_request" => format!(
-                "The server did not accept the signed assertion; check the client id '{}', the key ({key}) and the token URL.",
-                smart.client_id
+                "The server did not accept the signed assertion; check the client id '{id}', the key ({key}) and the token URL."
             ),
             "invalid_scope" => {
                 format!("It does not grant '{scope}' to this client; ask for other types, or set the scope yourself.")

@@ -8,7 +8,7 @@ pub mod manifest;
 pub mod poll;
 
 use crate::fhir::outcome;
-use crate::http::{Reply, redact};
+use crate::http::{Presented, Reply, redact};
 use crate::{Error, ErrorKind};
 
 /// The error for an answer that refuses, with the server's own words (C14, D10).
@@ -28,7 +28,10 @@ pub(crate) fn refusal_as(operation: &'static str, reply: &Reply, status: u16) ->
     let message = format!("An error occurred when connecting to \"{}\": [{status}] {text}", redact::url(&reply.url));
     let error = Error::new(kind, operation, message).with_status(status);
     match status {
-        401 if !reply.with_credentials => error.with_hint(
+        401 if reply.credentials == Presented::Nothing => {
+            error.with_hint("Give credentials: --smart-client-id with --smart-key, --bearer-token, or --basic-user.")
+        }
+        401 if reply.credentials == Presented::Withheld => error.with_hint(
             "The request went without the token, because that origin is not the FHIR server's; allow it with --token-origin \
              if you trust it.",
         ),

@@ -120,6 +120,17 @@ impl Call {
     }
 }
 
+/// What an answer's request showed of the client's credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented {
+    /// They were sent.
+    Sent,
+    /// The origin may not see them.
+    Withheld,
+    /// There are none, or the call is made without.
+    Nothing,
+}
+
 /// The final answer to a call, whatever its status.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -135,8 +146,8 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// When the headers came, in milliseconds since the epoch.
     pub at_millis: i64,
-    /// Whether the last request carried credentials; a 401 without them means that the origin may not see them.
-    pub with_credentials: bool,
+    /// Whether the last request carried credentials.
+    pub credentials: Presented,
 }
 
 impl Reply {

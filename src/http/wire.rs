@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::Read;
 
 use super::retry::{Failure, Pause, RetryPolicy};
-use super::{Call, CallAuth, Permit, Politeness, Reply, Retry, parse_retry_after, redact, redirect, url};
+use super::{Call, CallAuth, Permit, Politeness, Presented, Reply, Retry, parse_retry_after, redact, redirect, url};
 use crate::event::Event;
 use crate::platform::{
     Body, BodyCoding, Clock, Http, HttpError, HttpErrorKind, Method, Observer, Platform, Random, Request,
@@ -73,7 +73,7 @@ impl<P: Platform> Wire<'_, P> {
             let (pause, what) = match self.once(call, &headers, true).await? {
                 Ok((reply, permit)) if reply.status == 401 => {
                     permit.succeeded();
-                    if renewed || !reply.with_credentials || !credentials.refused(&headers) {
+                    if renewed || reply.credentials != Presented::Sent || !credentials.refused(&headers) {
                         return Ok(reply);
                     }
                     renewed = true;
@@ -117,11 +117,14 @@ impl<P: Platform> Wire<'_, P> {
             let politeness = &self.politeness;
             let permit =
                 if call.aside { politeness.admit_aside(&target).await } else { politeness.admit(&target).await };
-            let with_credentials =
-                !credentials.is_empty() && redirect::may_send_credentials(&target, &self.origins, self.allow_insecure);
+            let presented = match redirect::may_send_credentials(&target, &self.origins, self.allow_insecure) {
+                _ if credentials.is_empty() => Presented::Nothing,
+                true => Presented::Sent,
+                false => Presented::Withheld,
+            };
             let mut request = Request::new(method, target.clone());
             request.headers = self.request_headers(call, &target, body.is_some());
-            if with_credentials {
+            if presented == Presented::Sent {
                 request.headers.extend_from_slice(credentials);
             }
             request.body.clone_from(&body);
@@ -157,7 +160,7 @@ impl<P: Platform> Wire<'_, P> {
                 url: response.final_url.unwrap_or(target),
                 body,
                 at_millis,
-                with_credentials,
+                credentials: presented,
             };
             return Ok(Ok((reply, permit)));
         }

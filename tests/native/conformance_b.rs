@@ -525,6 +525,36 @@ fn b14_each_oauth_error_has_its_own_message_and_ends_at_once() {
 }
 
 #[test]
+fn b14_a_401_without_credentials_asks_for_some_and_a_withheld_token_names_the_origin() {
+    use crate::export;
+    let run = |auth: AuthConfig, status_url: &str| {
+        let host = Host::new();
+        export::serve(&host, &export::usual());
+        host.http.off("GET", "$export").on("GET", "$export", Reply::new(202).header("Content-Location", status_url));
+        host.http.off("GET", "/jobs/1").on("GET", "/jobs/1", Reply::new(401));
+        let mut config = export::config();
+        config.server.auth = auth;
+        export::export(&host, &config).unwrap_err().to_string()
+    };
+    let open = run(AuthConfig::None, export::STATUS);
+    assert!(open.contains("Give credentials") && !open.contains("--token-origin"), "{open}");
+    let bearer = || AuthConfig::Bearer { token: "fixed-token".to_owned() };
+    let withheld = run(bearer(), "https://other.example/jobs/1");
+    assert!(withheld.contains("--token-origin"), "{withheld}");
+    let wrong = run(bearer(), export::STATUS);
+    assert!(wrong.contains("Check the credentials"), "{wrong}");
+}
+
+#[test]
+fn b14_a_client_id_of_a_thousand_characters_is_cut_in_messages() {
+    let host = ready();
+    host.http.on("POST", TOKEN_URL, refusal(400, "invalid_client", ""));
+    let auth = AuthConfig::Smart { client_id: "x".repeat(1300), token_url: None, scope: None };
+    let error = get(&host, &ServerConfig { auth, ..config() }, types(&[])).unwrap_err();
+    assert!(error.to_string().len() < 500, "{error}");
+}
+
+#[test]
 fn b14_other_answers_of_the_token_endpoint_are_told_too() {
     let html = Reply::bytes(400, "text/html", "<html>Bad</html>");
     let page = Reply::bytes(200, "text/html", "<html>Log in</html>");

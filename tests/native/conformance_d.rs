@@ -343,7 +343,7 @@ fn first_wait(headers: &[(&str, &str)], random: f64) -> Duration {
         url: STATUS.into(),
         body: Vec::new(),
         at_millis: 0,
-        with_credentials: false,
+        credentials: smart_fetch::http::Presented::Nothing,
     };
     let resolve = |reference: &str, _: &str| Ok(reference.to_owned());
     let Step::Wait(pause) = machine.next(Seen::Reply(&answer), 0, random, &resolve) else { panic!() };
