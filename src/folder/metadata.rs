@@ -110,7 +110,7 @@ impl Metadata {
         self.set("done", done);
     }
 
-    /// The text to write, if anything changed since the last one; [`write`] writes it.
+    /// The text to write, if anything changed since the last one; [`write()`] writes it.
     pub fn render(&mut self, clock: &impl Clock) -> Result<Option<String>> {
         if !self.changed {
             return Ok(None);

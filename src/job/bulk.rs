@@ -46,7 +46,7 @@ pub(super) fn scopes(config: &BulkConfig) -> Result<ScopeRequest> {
 ///
 /// # Errors
 /// What stopped the job; [`Error::exit_status`] gives the exit status. Files that could not be had and errors that the server
-/// reported are no error here but a [`Verdict`].
+/// reported are no error here but a [`Verdict`](super::report::Verdict).
 pub async fn bulk<P: Platform>(
     platform: &P,
     config: &BulkConfig,

@@ -16,6 +16,7 @@ mod conformance_h;
 mod export;
 mod http;
 mod job;
+mod job_manifests;
 mod ndjson;
 mod politeness;
 mod protocol;
