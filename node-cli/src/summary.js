@@ -26,8 +26,8 @@ export function printSummary(report, folder, millis, output) {
   if (report.verdict === 'complete') output.line('✨ Done ✨');
 }
 
-function fetched({ fetched: files, received }, millis) {
-  if (files === 0) return 'nothing was left to fetch';
+function fetched({ fetched: files, received, failed }, millis) {
+  if (files === 0) return failed.length > 0 ? 'this run fetched none' : 'nothing was left to fetch';
   const rate = received === undefined ? '' : `, ${formatBytes(received)} at ${formatBytes((received * 1000) / Math.max(1, millis))}/s`;
   return `fetched ${plural(files, 'file')} in ${formatDuration(millis)}${rate}`;
 }

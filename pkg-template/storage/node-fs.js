@@ -1,8 +1,9 @@
 /**
  * A folder of Node's file system.
  *
- * Files are made with mode 0600 and folders with 0700: what is in them is clinical. Nothing is written through a link that
- * leads out of the folder. In worker threads bytes are written with synchronous calls, the fastest way that Node has; on the
+ * The umask decides who may read the data, as with the reference, since other users' tools may have to; what holds our state
+ * (names that begin with a dot) may hold signed URLs and is always private. Nothing is written through a link that leads out
+ * of the folder. In worker threads bytes are written with synchronous calls, the fastest way that Node has; on the
  * main thread nothing blocks.
  */
 import { constants, writeSync } from 'node:fs';
@@ -16,8 +17,8 @@ import { takeLock } from '../locks/node-lockfile.js';
 /** @typedef {import('../host.d.ts').Backend} Backend */
 /** @typedef {import('../host.d.ts').FileHandle} FileHandle */
 
-const DIR_MODE = 0o700;
-const FILE_MODE = 0o600;
+/** Mode of a new file. @param {string} path */
+const modeOf = (path) => (basename(path).startsWith('.') ? 0o600 : 0o666);
 
 /** Our own files in a folder, which `list` does not show: the lock, and links and locks in the making. */
 const OWN = /^\.(lock|link)(\.|$)/;
@@ -73,11 +74,11 @@ async function makeFolder(path) {
     if (error.code !== 'EEXIST') throw error;
   };
   try {
-    await fs.mkdir(path, { mode: DIR_MODE }).catch(fine);
+    await fs.mkdir(path).catch(fine);
   } catch (error) {
     if (!missing(error) || dirname(path) === path) throw error;
     await makeFolder(dirname(path));
-    await fs.mkdir(path, { mode: DIR_MODE }).catch(fine);
+    await fs.mkdir(path).catch(fine);
   }
 }
 
@@ -131,7 +132,7 @@ export class NodeFolder {
     } catch (error) {
       if (!missing(error)) throw error;
       const parent = await this.#parent(dir);
-      await fs.mkdir(join(parent, basename(dir)), { mode: DIR_MODE }).catch((failed) => {
+      await fs.mkdir(join(parent, basename(dir))).catch((failed) => {
         // Another transfer was faster, or it is a link to nothing: the next line tells.
         if (failed.code !== 'EEXIST') throw failed;
       });
@@ -228,7 +229,7 @@ export class NodeFolder {
       const { O_WRONLY, O_CREAT, O_APPEND, O_TRUNC, O_NOFOLLOW = 0 } = constants;
       const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | (append ? O_APPEND : O_TRUNC);
       const target = await this.#writable(path);
-      const file = await fs.open(target, flags, FILE_MODE).catch((error) => {
+      const file = await fs.open(target, flags, modeOf(path)).catch((error) => {
         if (error.code === 'ELOOP') throw new StorageError('denied', `${target} is a link: it is not written through`);
         throw error;
       });

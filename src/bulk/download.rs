@@ -116,6 +116,8 @@ struct Live {
 pub struct Downloaded {
     /// Files that are here now and were not before.
     pub fetched: u64,
+    /// Bytes received for them.
+    pub received: u64,
     /// Files that could not be had.
     pub failed: u64,
     /// Those of them that failed because their server could not be reached.
@@ -199,6 +201,7 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
             self.totals(false);
         }
         self.totals(true);
+        result.received = self.live.borrow().finished_bytes;
         self.log.flush().await?;
         self.folder.save().await?;
         Ok(result)
@@ -276,7 +279,7 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
                 let text = self.client.redact(&error.message);
                 self.log_error(&file, None, &text);
                 let problem = Problem {
-                    message: format!("{} could not be fetched from {}: {text}", file.name, redact::url(&file.url)),
+                    message: format!("No whole answer from {}: {text}.", redact::url(&file.url)),
                     unreachable: error.kind == HttpErrorKind::Connect,
                 };
                 Ok(self.again_or_not(attempt, permit, &file.url, Failure::of_error(&error), problem))
@@ -289,7 +292,7 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
                     401 | 403 => self.client.withheld_hint(rule, &file.url),
                     _ => String::new(),
                 };
-                let message = format!("{}: {} answered {status}{colon}{text}{hint}", file.name, redact::url(&file.url));
+                let message = format!("{} answered {status}{colon}{text}{hint}", redact::url(&file.url));
                 let problem = Problem { message, unreachable: false };
                 let now = self.platform.clock().now_millis();
                 let asked = http::parse_retry_after(retry_after.as_deref(), date.as_deref(), now);

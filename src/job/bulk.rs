@@ -21,7 +21,7 @@ use crate::event::{Event, Phase};
 use crate::fhir::capability::Capability;
 use crate::fhir::instant;
 use crate::folder::{FileEntry, FileState, Job, JobState, Log, OutputFolder};
-use crate::http::{Client, Retry};
+use crate::http::{Client, Retry, redact};
 use crate::platform::{Clock, Observer, Platform};
 use crate::update::filters::{self, Plan};
 use crate::{Error, ErrorKind, Result, fhir};
@@ -83,9 +83,6 @@ async fn run<P: Platform>(platform: &P, config: &BulkConfig) -> Result<BulkRepor
     let closed = log.close().await;
     let report = result?;
     closed?;
-    for bad in &report.bad {
-        run.warn("bad-line", format!("{bad}; the line is kept as it came."));
-    }
     Ok(report)
 }
 
@@ -136,15 +133,18 @@ impl<P: Platform> Run<'_, '_, P> {
             }
             self.note(format!("Using since value of '{since}'."));
         }
-        let mut fetched = 0;
+        let mut sum = Downloaded::default();
+        let mut first = true;
         // One round, as a rule; another one where a job that the reference began lacks types that it does not ask for.
-        while self.resume(log, here).await? || self.begin(plan, log, fetched == 0).await? {
+        while self.resume(log, here).await? || self.begin(plan, log, first).await? {
+            first = false;
             let waiting = self.folder.open_job().is_some_and(|job| job.state == JobState::Waiting);
             let broken_off = if waiting { self.wait(log).await? } else { None };
             let downloaded = self.fetch(log).await?;
-            fetched += downloaded.fetched;
+            sum.fetched += downloaded.fetched;
+            sum.received += downloaded.received;
             if self.folder.open_job().is_some() {
-                let report = BulkReport::new(&self.folder.ledger(), fetched);
+                let report = BulkReport::new(&self.folder.ledger(), sum);
                 // What the server had listed before it failed is kept, but nothing is done (E11).
                 if broken_off.is_some_and(|error| is_final(&error)) {
                     self.forget_job().await?;
@@ -152,7 +152,7 @@ impl<P: Platform> Run<'_, '_, P> {
                 return Ok(report);
             }
         }
-        Ok(BulkReport::new(&self.folder.ledger(), fetched))
+        Ok(BulkReport::new(&self.folder.ledger(), sum))
     }
 
     /// Whether there is a job to carry on with.
@@ -237,6 +237,7 @@ impl<P: Platform> Run<'_, '_, P> {
             });
             // Before anything else: a second job for the same data is what servers punish (C17).
             self.folder.save().await?;
+            self.platform.observer().event(Event::KickedOff { status_url: redact::url(&begun.status_url) });
             self.note("Starting bulk FHIR export…");
             return Ok(true);
         }
@@ -367,7 +368,7 @@ impl<P: Platform> Run<'_, '_, P> {
             self.folder.save().await?;
             return Ok(downloaded);
         }
-        let report = BulkReport::new(&self.folder.ledger(), downloaded.fetched);
+        let report = BulkReport::new(&self.folder.ledger(), downloaded);
         log.event(
             "export_complete",
             &json!({

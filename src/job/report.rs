@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bulk::download::Downloaded;
 use crate::bulk::manifest::FileKind;
 use crate::folder::{FileState, Ledger};
 use crate::http::redact;
@@ -67,6 +68,8 @@ pub struct BulkReport {
     pub empty_types: Vec<String>,
     /// Files that this run fetched.
     pub fetched: u64,
+    /// Bytes that this run received for them.
+    pub received: u64,
     /// Files that could not be had.
     pub failed: Vec<FailedFile>,
     /// Issues of severity `error` or `fatal` that the server reported.
@@ -85,9 +88,10 @@ pub struct BulkReport {
 const EXAMPLES: usize = 20;
 
 impl BulkReport {
-    /// Reads the report off the ledger.
-    pub fn new(ledger: &Ledger, fetched: u64) -> Self {
-        let mut report = Self { fetched, ..Self::default() };
+    /// Reads the report off the ledger; `this_run` is what the run at hand added.
+    pub fn new(ledger: &Ledger, this_run: Downloaded) -> Self {
+        let Downloaded { fetched, received, .. } = this_run;
+        let mut report = Self { fetched, received, ..Self::default() };
         for job in ledger.jobs.iter().filter(|job| job.state != crate::folder::JobState::Abandoned) {
             if job.transaction_time.is_some() {
                 report.transaction_time.clone_from(&job.transaction_time);
@@ -145,7 +149,9 @@ impl BulkReport {
                     FileKind::Error => {}
                 }
             }
-            let empty = job.types.iter().filter(|t| report.types.get(*t).is_none_or(|count| count.resources == 0));
+            let here = |t: &String| report.types.get(t).is_some_and(|count| count.resources > 0);
+            let missing = |t: &String| job.missing().any(|(_, file)| file.resource_type.as_ref() == Some(t));
+            let empty = job.types.iter().filter(|t| !here(t) && !missing(t));
             report.empty_types = empty.cloned().collect();
         }
         report.issues.sort_by_key(|issue| !matches!(issue.severity.as_str(), "fatal" | "error"));

@@ -55,7 +55,8 @@ pub trait Storage {
     /// Up to `max` bytes from `offset` on; shorter only at the end of the file.
     async fn read(&self, path: &str, offset: u64, max: usize) -> Result<Vec<u8>, StorageError>;
 
-    /// Opens a file for writing; makes missing folders. Private to the user where the host can (mode 0600).
+    /// Opens a file for writing; makes missing folders. Names that begin with a dot hold state, which may be secret: private
+    /// to the user where the host can (mode 0600).
     async fn open(&self, path: &str, mode: WriteMode) -> Result<Self::Writer, StorageError>;
 
     /// Gives a file another name, replacing what has it: the commit step, atomic and durable where the host can.

@@ -147,12 +147,15 @@ test('what was written before a kill is there', async (t) => {
   assert.equal(await get(backend, 'a'), 'written and more');
 });
 
-test('private to the user: files 0600, folders 0700', async (t) => {
+test('state is private to the user, data is as the umask says', async (t) => {
   const path = join(folder(t), 'root');
   const backend = new NodeFolder(path);
+  const before = process.umask(0o027);
+  t.after(() => process.umask(before));
   await put(backend, 'sub/a', 'x');
+  await put(backend, '.metadata.tmp', 'x');
   const mode = (name) => statSync(join(path, name)).mode & 0o777;
-  assert.deepEqual([mode(''), mode('sub'), mode('sub/a')], [0o700, 0o700, 0o600]);
+  assert.deepEqual([mode(''), mode('sub'), mode('sub/a'), mode('.metadata.tmp')], [0o750, 0o750, 0o640, 0o600]);
 });
 
 test('links planted in the folder do not lead writes out of it', async (t) => {

@@ -16,6 +16,10 @@ fn an_export_leaves_files_state_and_log_as_the_reference_does() {
     serve(&host, &usual());
     let report = export(&host, &config()).unwrap();
     assert_eq!((report.verdict, report.exit_status, report.files, report.resources), (Verdict::Complete, 0, 3, 9));
+    assert!(report.fetched == 3 && report.received > 0);
+    let notes =
+        host.events().into_iter().filter_map(|e| if let Event::Note { message } = e { Some(message) } else { None });
+    assert!(!notes.into_iter().any(|note| note.contains("already done")), "nothing was done before");
     assert_eq!(
         host.storage.paths(),
         [".metadata", "Condition.001.ndjson.gz", "Patient.001.ndjson.gz", "Patient.002.ndjson.gz", "log.ndjson"]
@@ -214,6 +218,7 @@ fn f11_a_file_that_cannot_be_had_costs_no_other_and_is_all_that_the_next_run_fet
     host.http.on_call("GET", "/files/p2", |_| Reply::outcome(410, "error", "expired", "file is gone"));
     let report = export(&host, &config()).unwrap();
     assert_eq!((report.verdict, report.exit_status, report.resources), (Verdict::Incomplete, 3, 7));
+    assert!(report.empty_types.is_empty(), "a type with a missing file is not empty: {:?}", report.empty_types);
     assert_eq!(report.failed[0].name, "Patient.002.ndjson.gz");
     assert!(report.failed[0].problem.contains("file is gone"), "{:?}", report.failed);
     let state = metadata(&host);
@@ -440,4 +445,22 @@ fn files_on_a_server_that_cannot_be_reached_end_in_a_network_error_that_can_be_r
     }
     assert_eq!(export(&again, &config()).unwrap().verdict, Verdict::Complete);
     assert_eq!(again.http.seen_with("$export").len(), 1);
+}
+
+#[test]
+fn c17_nobody_hears_of_a_job_before_its_status_url_is_on_disk() {
+    // Whatever storage call the job is killed in: where the event was seen, the URL is there.
+    for call in 1..60 {
+        let host = Host::new();
+        serve(&host, &usual());
+        host.storage.kill_at(call);
+        let _ = export_until_killed(&host, &config());
+        if host.events().iter().any(|event| matches!(event, Event::KickedOff { .. })) {
+            let state = metadata(&host);
+            assert!(
+                state.get("bulk-status").is_some() || state["ledger"]["jobs"][0]["state"] == "finished",
+                "kill at {call}: {state}"
+            );
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::config::KickoffMethod;
 use crate::event::Event;
 use crate::fhir::capability::{Capability, Operation, Stu};
 use crate::fhir::outcome::{Issue, Outcome};
-use crate::http::{Client, Failure, Reply, Retry, redact};
+use crate::http::{Client, Failure, Reply, Retry};
 use crate::platform::http::Headers;
 use crate::platform::{Method, Observer, Platform};
 use crate::{Error, Result};
@@ -166,7 +166,6 @@ fn failure_of(reply: &Reply) -> Option<Failure> {
 
 fn tell<P: Platform>(client: &Client<'_, P>, kickoff: &Kickoff) {
     let observer = client.platform().observer();
-    observer.event(Event::KickedOff { status_url: redact::url(&kickoff.status_url) });
     for issue in &kickoff.server_messages {
         let message = client.redact(&format!("The server says: {}", issue.text));
         observer.event(match issue.severity.as_str() {
