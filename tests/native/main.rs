@@ -20,5 +20,6 @@ mod job_manifests;
 mod ndjson;
 mod politeness;
 mod protocol;
+mod single;
 mod smart_server;
 mod smoke;
