@@ -5,6 +5,7 @@
 mod conformance_a;
 mod conformance_a_capability;
 mod conformance_b;
+mod conformance_b_tokens;
 mod conformance_c;
 mod conformance_c_answer;
 mod conformance_d;
