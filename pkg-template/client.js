@@ -1,68 +1,43 @@
 /**
- * The client of a FHIR server: puts options into the core's form and jobs onto a host. `index.js` and `node.js` give it
- * the parts of their environment.
+ * The client of a FHIR server: puts options into the core's form. Where the core runs is the environment's affair: in this
+ * thread in Node (`node.js`), in a worker in browsers (`browser.js`).
  */
-import { clock, random } from './clock.js';
 import { SmartFetchError, usage } from './errors.js';
-import { Folder } from './folder.js';
 import { Job } from './job.js';
-import { MemoryFolder } from './storage/memory.js';
 
 /**
- * What an environment brings.
- * @typedef {object} Environment
- * @property {() => Promise<import('./host.d.ts').Core>} load
- * @property {() => import('./host.d.ts').Transport | undefined} createHttp a transport for one job; none: `fetch`
- * @property {(folder: import('./host.d.ts').FolderDescriptor, workers?: number) => Pool | undefined} createPool
- * @property {(keys: any) => Promise<import('./host.d.ts').HostSigner>} importKeys
+ * One thing to do, as plain data: it may cross to a worker.
+ * @typedef {object} Call
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'single'} operation
+ * @property {object} config options in the core's form
+ * @property {any} [keys] for SMART Backend Services, in any form that `importKeys` takes
+ * @property {number} [workers]
  *
- * @typedef {import('./host.d.ts').Transfers & { close(): void }} Pool
+ * @typedef {object} Control
+ * @property {Promise<void>} [cancelled] settles when the call is to end
+ * @property {(event: import('./index.d.ts').Event) => void} [onEvent]
+ * @property {import('./job.js').Pause} [pause]
+ *
+ * @typedef {(call: Call, access: import('./folder.js').Access | undefined, control: Control) => Promise<any>} Execute
  */
 
-/** Rejects when an instance of the core has panicked; it must not be called again. @type {WeakMap<object, Promise<never>>} */
-const panics = new WeakMap();
-
-/** @param {import('./host.d.ts').Core} core */
-function panicOf(core) {
-  let panic = panics.get(core);
-  if (!panic) {
-    panic = new Promise((_, reject) => {
-      core.onPanic((message) =>
-        reject(
-          new SmartFetchError({
-            kind: 'internal',
-            operation: 'core',
-            message: `The core of smart-fetch failed: ${message}.`,
-            hint: 'This is a bug: please report it. What is in the folder is kept; start the program again to resume.',
-            retry: true,
-            exitStatus: 1,
-          }),
-        ),
-      );
-    });
-    panic.catch(() => {});
-    panics.set(core, panic);
-  }
-  return panic;
-}
-
 export class Client {
-  #environment;
+  #execute;
   #server;
   #keys;
   #workers;
 
   /**
    * @param {import('./index.d.ts').ClientOptions} options
-   * @param {Environment} environment
+   * @param {Execute} execute
    */
-  constructor(options, environment) {
+  constructor(options, execute) {
     const { fhirUrl, auth, headers, rewriteUrls, workers, ...rest } = options;
     if (typeof fhirUrl !== 'string' || fhirUrl === '') throw usage('fhirUrl is missing.', 'Give the base URL of the FHIR server.');
     if (workers !== undefined && !(Number.isInteger(workers) && workers >= 0)) {
       throw usage(`workers is ${workers}.`, 'Give a whole number; 0 fetches files without workers.');
     }
-    this.#environment = environment;
+    this.#execute = execute;
     const { config, keys } = authConfig(auth);
     this.#server = { ...rest, fhirUrl, auth: config, headers: pairs(headers), rewriteUrls: pairs(rewriteUrls) };
     this.#keys = keys;
@@ -75,32 +50,14 @@ export class Client {
   }
 
   /**
-   * Runs `work` on a host for `folder`, and takes the host down after it.
-   * @template T
-   * @param {import('./index.d.ts').Folder} folder
-   * @param {(core: import('./host.d.ts').Core, host: import('./host.d.ts').Host) => Promise<T>} work
-   * @param {(event: import('./index.d.ts').Event) => void} [event]
-   * @returns {Promise<T>}
+   * @param {Call['operation']} operation
+   * @param {object} config
+   * @param {import('./index.d.ts').Folder} [folder]
+   * @param {Control} [control]
    */
-  async #onHost(folder, work, event) {
-    const environment = this.#environment;
-    const [core, signer] = await Promise.all([
-      environment.load(),
-      this.#keys === undefined ? undefined : environment.importKeys(this.#keys),
-    ]);
-    const panic = panicOf(core);
-    const { backend } = /** @type {Folder} */ (folder);
-    const http = environment.createHttp();
-    const transfers = backend.descriptor && this.#workers !== 0
-      ? environment.createPool(backend.descriptor, this.#workers)
-      : undefined;
-    try {
-      const host = { http, storage: backend, clock, random, signer, transfers, event };
-      return await Promise.race([panic, work(core, host)]);
-    } finally {
-      transfers?.close();
-      http?.close();
-    }
+  #run(operation, config, folder, control = {}) {
+    const call = { operation, config, keys: this.#keys, workers: this.#workers };
+    return this.#execute(call, folder && /** @type {import('./folder.js').Folder} */ (folder).access, control);
   }
 
   /**
@@ -110,11 +67,7 @@ export class Client {
    */
   bulk(folder, options = {}) {
     const config = this.#bulkConfig(options);
-    return new Job(
-      'bulk',
-      (cancelled, onEvent) => this.#onHost(folder, (core, host) => core.bulk(host, config, cancelled), onEvent),
-      options.signal,
-    );
+    return new Job('bulk', (control) => this.#run('bulk', config, folder, control), options.signal);
   }
 
   /**
@@ -122,7 +75,7 @@ export class Client {
    * @param {Partial<import('./index.d.ts').BulkOptions>} [options]
    */
   checkBulk(options = {}) {
-    return typed('options', async () => (await this.#environment.load()).checkBulk(this.#bulkConfig(options)));
+    return typed('options', () => this.#run('checkBulk', this.#bulkConfig(options)));
   }
 
   /**
@@ -130,7 +83,7 @@ export class Client {
    * @param {import('./index.d.ts').Folder} folder
    */
   cancelBulk(folder) {
-    return typed('cancel', () => this.#onHost(folder, (core, host) => core.cancelBulk(host, this.#bulkConfig({}))));
+    return typed('cancel', () => this.#run('cancelBulk', this.#bulkConfig({}), folder));
   }
 
   /**
@@ -146,9 +99,7 @@ export class Client {
     const cancelled = /** @type {Promise<void>} */ (new Promise((resolve) => (cancel = resolve)));
     if (signal?.aborted) cancel();
     signal?.addEventListener('abort', cancel, { once: true });
-    // Nothing is stored: the folder is only there because every host has one.
-    const folder = new Folder(new MemoryFolder());
-    const result = typed('single', () => this.#onHost(folder, (core, host) => core.single(host, config, cancelled)));
+    const result = typed('single', () => this.#run('single', config, undefined, { cancelled }));
     return result.finally(() => signal?.removeEventListener('abort', cancel));
   }
 }

@@ -81,7 +81,12 @@ export interface Held {
 }
 
 /** What a worker needs to open the same folder. */
-export type FolderDescriptor = { kind: 'node-fs'; path: string };
+export type FolderDescriptor =
+  | { kind: 'node-fs'; path: string }
+  | { kind: 'opfs' | 'idb'; name: string }
+  | { kind: 'picked'; handle: FileSystemDirectoryHandle }
+  /** Reached by the worker that has it only. */
+  | { kind: 'memory'; name: string; capacity?: number };
 
 /** One folder. Paths are relative to it. Throws {@link StorageErrorKind} as `{kind, message}`. */
 export interface Backend {
@@ -98,6 +103,12 @@ export interface Backend {
   link(target: string, path: string): Soon<void>;
   usage(): Soon<{ available?: number }>;
   lock(): Soon<Held>;
+  /** All links, as `[path, target]`; absent where the host has links of its own. */
+  links?(): Soon<[string, string][]>;
+  /** A file, not read yet; absent where the host has no such thing. */
+  blob?(path: string): Soon<Blob>;
+  /** Removes the folder and all that is in it; absent where others may keep things in it too. */
+  destroy?(): Soon<void>;
 }
 
 /** The clock. */
@@ -157,6 +168,8 @@ export interface Host {
   /** Absent: transfers run where the core runs. */
   transfers?: Transfers;
   event?(event: import('./index.d.ts').Event): void;
+  /** Waited for before each request: a promise while the job is paused. */
+  resumed?(): Soon<void> | undefined;
 }
 
 /** What a wasm file exports, as the glue of wasm-bindgen shows it. */
@@ -169,4 +182,16 @@ export interface Core {
   cancelBulk(host: Host, config: object): Promise<void>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
   resourceTypes(): { usual: string[]; all: string[] };
+  view(host: Pick<Host, 'storage' | 'clock' | 'random'>): Promise<import('./index.d.ts').FolderStatus>;
+  Decoder: new () => Decoder;
+}
+
+/** Decodes a stored file that is pushed in pieces. */
+export interface Decoder {
+  push(bytes: Uint8Array): void;
+  /** The next decoded bytes; none when more must be pushed first. */
+  pull(): Uint8Array;
+  /** The last bytes; throws if the file ends too early. */
+  finish(): Uint8Array;
+  free(): void;
 }

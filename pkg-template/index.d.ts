@@ -257,12 +257,102 @@ export interface Job<Report> extends AsyncIterable<Event> {
   readonly result: Promise<Report>;
   /** Stops the job. What it has done is kept, so that it can be resumed; `result` rejects with the code `cancelled`. */
   cancel(): void;
+  /** Sends no further request until `resume`; what is in flight goes on to its end. */
+  pause(): void;
+  /** Goes on after `pause`. */
+  resume(): void;
+  readonly paused: boolean;
 }
 
-/** A folder that jobs work in. */
+/**
+ * Where a folder is kept: `opfs` the browser's private file system, `idb` IndexedDB, `picked` a folder that the user picked,
+ * `memory` nowhere, `node-fs` the file system of Node.
+ */
+export type StorageKind = 'opfs' | 'idb' | 'picked' | 'memory' | 'node-fs';
+
+/** A data file that is complete. */
+export interface FolderFile {
+  /** Its path in the folder, such as `Patient.001.ndjson.gz` or `error/OperationOutcome.001.ndjson.gz`. */
+  name: string;
+  /** Data, what the server reported besides, or deletions. */
+  kind: 'output' | 'error' | 'deleted';
+  /** The resource type that its name says. */
+  type: string;
+  /** Bytes on disk; absent for a link. */
+  bytes?: number;
+  /** Resources in it; absent where no ledger says it, as for files of other programs. */
+  resources?: number;
+}
+
+/** One export job of a folder. Counts are of its files that are here. */
+export interface FolderRun {
+  /** `waiting` for the server, `downloading` (files may be missing), `finished`, or `abandoned` (lost or cancelled). */
+  state: 'waiting' | 'downloading' | 'finished' | 'abandoned';
+  /** What was asked: `fhirUrl`, `level` and parameters. */
+  request: { fhirUrl?: string; level?: unknown; [parameter: string]: unknown };
+  types: string[];
+  transactionTime?: string;
+  /** Files that the server offered. */
+  files: number;
+  /** Those of them that are not here. */
+  missing: number;
+  resources: number;
+  bytes: number;
+  /** Issues of severity `error` or `fatal` that the server reported. */
+  errors: number;
+}
+
+/** What a folder holds, and how far it is. */
+export interface FolderStatus {
+  /** Absent where no job has been at work yet. */
+  kind?: 'output' | 'managed';
+  /** Whether everything that was asked for is here. */
+  complete: boolean;
+  /** When its state was written last: local time, ISO 8601. */
+  timestamp?: string;
+  /** The export jobs, the oldest first. A job can be resumed while the last one is `waiting` or `downloading`. */
+  runs: FolderRun[];
+  files: FolderFile[];
+}
+
+/** A file of a folder. Nothing is read before it is asked for. */
+export interface StoredFile {
+  readonly name: string;
+  /** Its bytes, read as fast as they are taken. `decode`: without the gzip that it may be stored as, checksums checked. */
+  stream(options?: { decode?: boolean }): ReadableStream<Uint8Array>;
+  /** Its bytes as stored: on disk, not in memory, where the storage allows it (`opfs`, `picked`). */
+  blob(): Promise<Blob>;
+  /** Its text, decoded. For small files. */
+  text(): Promise<string>;
+}
+
+/** A folder that jobs work in. It can be read while a job is at work in it. */
 export interface Folder {
   /** Where it is, for people. */
   readonly name: string;
+  readonly storage: StorageKind;
+  /** Why it is kept there, in a sentence. */
+  readonly reason?: string;
+  /** Something that the user must know, such as that data in memory will be lost. */
+  readonly warning?: string;
+  /** What is in it, and how far it is. */
+  status(): Promise<FolderStatus>;
+  /** The data files that are complete, by kind and name. */
+  files(): Promise<FolderFile[]>;
+  /** Files and resources of the output, by type; `resources` is absent where it is not known for each file. */
+  types(): Promise<Record<string, { files: number; resources?: number }>>;
+  /**
+   * The resources of a type, parsed one by one; memory stays flat. A line that is no JSON throws (code `corrupt`) unless
+   * `onBadLine` takes it.
+   */
+  resources(
+    type: string,
+    options?: { kind?: FolderFile['kind']; onBadLine?: (file: string, line: number, text: string) => void },
+  ): AsyncGenerator<any, void, void>;
+  /** A file by its name in `files()`; also `.metadata` and `log.ndjson`. */
+  file(name: string): StoredFile;
+  /** Removes everything that smart-fetch has put into it. Rejects with `locked` while a job is at work. */
+  remove(): Promise<void>;
 }
 
 /** A client of one FHIR server. */
@@ -282,8 +372,21 @@ export class Client {
   single(resource: string, options?: SingleOptions): Promise<Uint8Array>;
 }
 
-/** Opens a folder of the file system (Node); made by the first job in it if it is not there. */
-export function openFolder(path: string): Promise<Folder>;
+/**
+ * Opens a folder; made by the first job in it if it is not there.
+ *
+ * In Node `name` is a path. In browsers it is a name of your choice for a folder that the browser keeps for this site, or a
+ * folder that the user has picked (`showDirectoryPicker({ mode: 'readwrite' })`; Chromium only). `storage: 'auto'` (default)
+ * takes the best that really works: OPFS, else IndexedDB, else memory; a folder that is there already stays where it is. The
+ * browser is asked not to evict the data (`persist()`).
+ */
+export function openFolder(
+  name: string | FileSystemDirectoryHandle,
+  options?: { storage?: 'auto' | 'opfs' | 'idb' | 'memory' },
+): Promise<Folder>;
+
+/** All folders that this browser keeps for the site; in Node those below a path (default: the current one). */
+export function folders(path?: string): Promise<Folder[]>;
 
 /** A folder in memory, of `capacity` bytes at most: it ends with the program or page. */
 export function memoryFolder(options?: { capacity?: number }): Folder;
@@ -297,5 +400,76 @@ export function resourceTypes(): Promise<{ usual: string[]; all: string[] }>;
  */
 export function loadKeys(keys: Keys): Promise<SigningCryptoKey[]>;
 
+/**
+ * A folder as a ZIP file (Zip64 where needed), the same layout as on disk; made while it is read, whatever its size. Data
+ * files are stored as they are, since they are compressed already.
+ */
+export function zip(folder: Folder): ReadableStream<Uint8Array>;
+
 /** The version of the core. */
 export function version(): Promise<string>;
+
+/** Progress of something that copies files. Sizes in bytes. */
+export interface CopyProgress {
+  name: string;
+  files: number;
+  bytes: number;
+}
+
+/** Options of what copies files. */
+export interface CopyOptions {
+  onProgress?: (progress: CopyProgress) => void;
+  /** Breaks it off. What is copied whole stays. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Browsers only. Lets the user save a folder as one ZIP file: streamed into a place of the user's choice where the browser has
+ * a save dialog (call it in a click), else gathered in OPFS and downloaded.
+ */
+export function saveZip(folder: Folder, options?: CopyOptions & { fileName?: string }): Promise<void>;
+
+/** Browsers only. Downloads one file, as stored or `decode`d. */
+export function saveFile(folder: Folder, name: string, options?: { decode?: boolean; fileName?: string }): Promise<void>;
+
+/**
+ * Browsers only. Copies a folder into one that the user has picked or into another folder, in the layout of the command line,
+ * which can carry on with it. Rejects with `mismatch` if an export is there already.
+ */
+export function copyFolder(from: Folder, to: Folder | FileSystemDirectoryHandle, options?: CopyOptions): Promise<{ files: number; bytes: number }>;
+
+/**
+ * Browsers only. Takes in a folder that the command line (or the Python smart-fetch) has made: from a picked directory, or from
+ * the files of `<input type="file" webkitdirectory>`. Rejects with `mismatch` if `folder` holds an export already.
+ */
+export function importFolder(
+  folder: Folder,
+  source: FileSystemDirectoryHandle | Iterable<File>,
+  options?: CopyOptions,
+): Promise<{ files: number; bytes: number }>;
+
+/** Browsers only. How much this site stores, in bytes, and whether the browser promised not to evict it. */
+export function storageUsage(): Promise<{ usage?: number; quota?: number; persisted: boolean }>;
+
+/** Browsers only. Asks the browser not to evict the data; best in a click. */
+export function persist(): Promise<boolean>;
+
+/** A signing key that lives in this browser, as `auth.keys` takes it. Its private part cannot be read by any script. */
+export interface StoredKey extends SigningCryptoKey {
+  readonly name: string;
+  readonly kid: string;
+  /** The public part, to be registered with the server. */
+  readonly publicJwk: JsonWebKey & { kid: string; alg: string };
+}
+
+/** Browsers only. Makes a key and keeps it under `name`; `alg` is ES384 by default. Rejects if the name is taken. */
+export function createKey(name: string, options?: { alg?: 'ES384' | 'RS384'; kid?: string }): Promise<StoredKey>;
+
+/** Browsers only. Keeps a private JWK (or the first usable one of a JWKS) under `name`, not readable any more. */
+export function importKey(name: string, jwk: JsonWebKey | { keys: JsonWebKey[] } | string): Promise<StoredKey>;
+
+/** Browsers only. The keys that this browser keeps for the site. */
+export function storedKeys(): Promise<StoredKey[]>;
+
+/** Browsers only. Forgets a key; it cannot be brought back. */
+export function removeKey(name: string): Promise<void>;

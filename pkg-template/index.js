@@ -1,36 +1,60 @@
 /**
- * smart-fetch for browsers: `fetch` for HTTP (through gloo-net, in the core), files transferred where the core runs, folders
- * in memory.
+ * smart-fetch for browsers: the core and the storage in a worker, files fetched by further ones.
  */
 import { Client as BaseClient } from './client.js';
+import { SmartFetchError, usage } from './errors.js';
 import { Folder } from './folder.js';
-import { importKeys, loadKeys as loadKeysWith } from './keys/webcrypto.js';
-import { load } from './load.js';
-import { MemoryFolder } from './storage/memory.js';
+import { loadKeys as loadKeysWith } from './keys/webcrypto.js';
+import { byPath } from './storage/files.js';
+import { RemoteAccess, call } from './worker/page.js';
 
 export { SmartFetchError } from './errors.js';
+export { createKey, importKey, removeKey, storedKeys } from './keys/idb-keys.js';
+export { saveFile, saveZip } from './save/save.js';
+export { zip } from './save/zip.js';
 
-/** @type {import('./client.js').Environment} */
-const environment = {
-  load,
-  createHttp: () => undefined,
-  createPool: () => undefined,
-  importKeys: (keys) => importKeys(keys),
-};
+/** @type {import('./client.js').Execute} */
+const execute = (request, access, control) =>
+  call('execute', [request, /** @type {RemoteAccess | undefined} */ (access)?.descriptor], control);
 
 export class Client extends BaseClient {
   /** @param {import('./index.d.ts').ClientOptions} options */
   constructor(options) {
-    super(options, environment);
+    super(options, execute);
   }
 }
+
+/**
+ * Opens a folder.
+ * @param {string | FileSystemDirectoryHandle} name
+ * @param {{ storage?: 'auto' | 'opfs' | 'idb' | 'memory' }} [options]
+ */
+export async function openFolder(name, { storage = 'auto' } = {}) {
+  if (typeof name === 'string') {
+    if (name === '' || name.length > 100) throw usage(`The name of a folder has 1 to 100 characters, not ${name.length}.`);
+    if (name.startsWith('.')) throw usage(`The folder's name ${name} begins with a dot.`, 'Choose another name.');
+    if (!['auto', 'opfs', 'idb', 'memory'].includes(storage)) throw usage(`storage is ${storage}.`, 'Give auto, opfs, idb or memory.');
+    if (storage !== 'memory') await persist();
+  }
+  const wanted = typeof name === 'string' ? storage : name;
+  return new Folder(new RemoteAccess(await call('choose', [typeof name === 'string' ? name : name.name, wanted])));
+}
+
+/** All folders that this browser keeps for the site. */
+export async function folders() {
+  /** @type {import('./host.d.ts').FolderDescriptor[]} */
+  const found = await call('folders', []);
+  return found.map((descriptor) => new Folder(new RemoteAccess({ descriptor })));
+}
+
+let memoryFolders = 0;
 
 /**
  * A folder in memory: it ends with the page.
  * @param {{ capacity?: number }} [options] `capacity`: bytes at most
  */
-export function memoryFolder(options) {
-  return new Folder(new MemoryFolder(options));
+export function memoryFolder({ capacity } = {}) {
+  return new Folder(new RemoteAccess({ descriptor: { kind: 'memory', name: `memory ${++memoryFolders}`, capacity } }));
 }
 
 /**
@@ -42,11 +66,69 @@ export function loadKeys(keys) {
 }
 
 /** The resource types that are known. */
-export async function resourceTypes() {
-  return (await load()).resourceTypes();
+export function resourceTypes() {
+  return call('resourceTypes', []);
 }
 
 /** The version of the core. */
-export async function version() {
-  return (await load()).version();
+export const version = () => call('version', []);
+
+/** Asks the browser not to evict the data. */
+export async function persist() {
+  // Browsers without it promise nothing.
+  return (await navigator.storage?.persist?.().catch(() => false)) ?? false;
+}
+
+/** How much this site stores. */
+export async function storageUsage() {
+  const { usage: used, quota } = (await navigator.storage?.estimate?.()) ?? {};
+  return { usage: used, quota, persisted: (await navigator.storage?.persisted?.()) ?? false };
+}
+
+/** @param {import('./index.d.ts').Folder} folder */
+const descriptorOf = (folder) => /** @type {RemoteAccess} */ (/** @type {Folder} */ (folder).access).descriptor;
+
+/** @param {import('./index.d.ts').CopyOptions} options */
+function control({ onProgress, signal }) {
+  const cancelled = /** @type {Promise<void>} */ (new Promise((resolve) => {
+    if (signal?.aborted) resolve();
+    signal?.addEventListener('abort', () => resolve(), { once: true });
+  }));
+  return { cancelled, onEvent: /** @type {any} */ (onProgress) };
+}
+
+/**
+ * Copies a folder.
+ * @param {import('./index.d.ts').Folder} from
+ * @param {import('./index.d.ts').Folder | FileSystemDirectoryHandle} to
+ * @param {import('./index.d.ts').CopyOptions} [options]
+ */
+export function copyFolder(from, to, options = {}) {
+  const target = to instanceof Folder ? descriptorOf(to) : { kind: 'picked', handle: to };
+  return call('copy', [descriptorOf(from), target], control(options));
+}
+
+/**
+ * Takes in a folder that was made elsewhere.
+ * @param {import('./index.d.ts').Folder} folder
+ * @param {FileSystemDirectoryHandle | Iterable<File>} source
+ * @param {import('./index.d.ts').CopyOptions} [options]
+ */
+export async function importFolder(folder, source, options = {}) {
+  if (Symbol.iterator in source) {
+    const files = byPath(source);
+    if (!files.some(([path]) => path === '.metadata')) {
+      // Browsers leave hidden files out of some pickers.
+      throw new SmartFetchError({
+        kind: 'mismatch',
+        operation: 'import',
+        message: 'There is no .metadata among the files: it is no folder of smart-fetch, or hidden files were left out.',
+        hint: 'Pick the whole folder.',
+        retry: false,
+        exitStatus: 1,
+      });
+    }
+    return call('importFiles', [files, descriptorOf(folder)], control(options));
+  }
+  return call('copy', [{ kind: 'picked', handle: source }, descriptorOf(folder)], control(options));
 }

@@ -8,6 +8,36 @@ import { SmartFetchError } from './errors.js';
 /** Events kept for a listener that is slow or not there. Losing one loses no data (`src/event.rs`). */
 const KEPT = 10_000;
 
+/** The pause button of a job. */
+export class Pause {
+  /** @type {Promise<void> | undefined} */
+  #over;
+  #end = () => {};
+  /** Told of each change, where the job runs in another thread. @type {((paused: boolean) => void) | undefined} */
+  onChange;
+
+  get paused() {
+    return this.#over !== undefined;
+  }
+
+  /** @param {boolean} paused */
+  set(paused) {
+    if (paused === this.paused) return;
+    if (paused) {
+      this.#over = new Promise((resolve) => (this.#end = resolve));
+    } else {
+      this.#over = undefined;
+      this.#end();
+    }
+    this.onChange?.(paused);
+  }
+
+  /** Resolves when the pause is over; nothing if there is none. */
+  over() {
+    return this.#over;
+  }
+}
+
 /**
  * @template Report
  * @implements {AsyncIterable<Event>}
@@ -20,10 +50,11 @@ export class Job {
   #ended = false;
   /** @type {() => void} */
   #cancel = () => {};
+  #pause = new Pause();
 
   /**
    * @param {string} operation
-   * @param {(cancelled: Promise<void>, onEvent: (event: Event) => void) => Promise<Report>} run
+   * @param {(control: import('./client.js').Control) => Promise<Report>} run
    * @param {AbortSignal} [signal]
    */
   constructor(operation, run, signal) {
@@ -34,7 +65,7 @@ export class Job {
     /** @type {Promise<Report>} */
     this.result = (async () => {
       try {
-        return await run(cancelled, (event) => this.#push(event));
+        return await run({ cancelled, onEvent: (event) => this.#push(event), pause: this.#pause });
       } catch (error) {
         throw SmartFetchError.from(error, operation);
       } finally {
@@ -50,6 +81,21 @@ export class Job {
   /** Stops the job. What it has done is kept; `result` rejects with the code `cancelled`. */
   cancel() {
     this.#cancel();
+  }
+
+  /** Sends no further request until `resume`; what is in flight goes on to its end. */
+  pause() {
+    this.#pause.set(true);
+  }
+
+  /** Goes on after `pause`. */
+  resume() {
+    this.#pause.set(false);
+  }
+
+  /** Whether it is paused. */
+  get paused() {
+    return this.#pause.paused;
   }
 
   /** @param {Event} event */

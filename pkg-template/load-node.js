@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 
-import { flavour, glue } from './load.js';
+import { flavour } from './flavour.js';
 
 /** @typedef {{ name: 'simd' | 'base', module: WebAssembly.Module }} Compiled */
 
@@ -23,6 +23,12 @@ export function compile() {
   }
   return compiled;
 }
+
+/**
+ * The JS glue of a flavour.
+ * @param {'simd' | 'base'} name
+ */
+export const glue = (name) => (name === 'simd' ? import('./wasm/smart_fetch_simd.js') : import('./wasm/smart_fetch_base.js'));
 
 /**
  * An instance of the core for this thread.

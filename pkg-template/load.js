@@ -1,44 +1,63 @@
 /**
- * Which of the two wasm files: the one with SIMD (zlib-rs) for every current engine, the baseline (miniz_oxide) for
- * engines without, as in locked-down hospital browsers (DESIGN §3).
+ * Loads the core in a browser.
  */
+import { TransportError } from './errors.js';
+import { flavour } from './flavour.js';
+import * as base from './wasm/smart_fetch_base.js';
+import * as simd from './wasm/smart_fetch_simd.js';
 
-/** The smallest module that uses SIMD: `(func (result v128) i32.const 0 i8x16.splat i8x16.popcnt)`. */
-const SIMD_MODULE = new Uint8Array([
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
-]);
+/** @typedef {{ name: 'simd' | 'base', module: WebAssembly.Module }} Compiled */
+
+/** Both glues are imported as such: bundlers make one file of a worker, which has no parts to load later. */
+const GLUES = /** @type {Record<'simd' | 'base', any>} */ ({ simd, base });
+
+/** Written out, so that bundlers find the files. */
+const FILES = {
+  simd: () => new URL('./wasm/smart_fetch_simd_bg.wasm', import.meta.url),
+  base: () => new URL('./wasm/smart_fetch_base_bg.wasm', import.meta.url),
+};
+
+/** @param {'simd' | 'base'} name */
+async function fetchModule(name) {
+  const response = await fetch(FILES[name]());
+  if (!response.ok) throw new TransportError('interrupted', `${response.url} answered ${response.status}`);
+  // Servers that call it something else than application/wasm are common.
+  if (response.headers.get('content-type') !== 'application/wasm') return WebAssembly.compile(await response.arrayBuffer());
+  return WebAssembly.compileStreaming(response);
+}
+
+/** @type {Promise<Compiled> | undefined} */
+let compiling;
 
 /**
- * @param {string} [wanted] `base` or `simd`; anything else leaves the choice to the engine
- * @returns {'simd' | 'base'}
+ * The compiled module, to be shared with workers: loaded once, by its URL beside this module.
+ * @returns {Promise<Compiled>}
  */
-export function flavour(wanted) {
-  if (wanted === 'base' || wanted === 'simd') return wanted;
-  return WebAssembly.validate(SIMD_MODULE) ? 'simd' : 'base';
+export function compile() {
+  const name = flavour();
+  compiling ??= fetchModule(name).then((module) => ({ name, module }));
+  // A network failure must not stick: the next call tries again.
+  compiling.catch(() => (compiling = undefined));
+  return compiling;
 }
 
 /**
- * The JS glue of a flavour. The two imports are written out, so that bundlers find them.
- * @param {'simd' | 'base'} name
- * @returns {Promise<any>}
+ * The instance of the core of this thread.
+ * @param {Compiled} compiled
+ * @returns {Promise<import('./host.d.ts').Core>}
  */
-export function glue(name) {
-  return name === 'simd' ? import('./wasm/smart_fetch_simd.js') : import('./wasm/smart_fetch_base.js');
+export async function instantiate({ name, module }) {
+  const core = GLUES[name];
+  await core.default({ module_or_path: module });
+  return core;
 }
 
 /** @type {Promise<import('./host.d.ts').Core> | undefined} */
 let loading;
 
-/**
- * Loads the core in a browser, once, by the URL beside this module.
- * @returns {Promise<import('./host.d.ts').Core>}
- */
+/** The core in a browser, loaded once. */
 export function load() {
-  loading ??= glue(flavour()).then(async (core) => {
-    await core.default();
-    return core;
-  });
-  // A network failure must not stick: the next call tries again.
+  loading ??= compile().then(instantiate);
   loading.catch(() => (loading = undefined));
   return loading;
 }

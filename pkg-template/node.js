@@ -7,24 +7,29 @@ import { createHttp } from './http/node.js';
 import { readPem } from './keys/pem-node.js';
 import { importKeys, loadKeys as loadKeysWith } from './keys/webcrypto.js';
 import { load } from './load-node.js';
+import { LocalAccess } from './local.js';
+import { runner } from './run.js';
 import { MemoryFolder } from './storage/memory.js';
 import { NodeFolder } from './storage/node-fs.js';
 import { createPool } from './worker/node.js';
 
 export { SmartFetchError } from './errors.js';
+export { zip } from './save/zip.js';
 
-/** @type {import('./client.js').Environment} */
-const environment = {
+const run = runner({
   load: () => load(),
   createHttp: () => createHttp(),
   createPool,
   importKeys: (keys) => importKeys(keys, readPem),
-};
+});
+
+/** @type {import('./client.js').Execute} */
+const execute = (call, access, control) => run(call, /** @type {LocalAccess | undefined} */ (access)?.backend, control);
 
 export class Client extends BaseClient {
   /** @param {import('./index.d.ts').ClientOptions} options */
   constructor(options) {
-    super(options, environment);
+    super(options, execute);
   }
 }
 
@@ -33,7 +38,23 @@ export class Client extends BaseClient {
  * @param {string} path
  */
 export async function openFolder(path) {
-  return new Folder(new NodeFolder(path));
+  return new Folder(new LocalAccess(new NodeFolder(path), 'node-fs', () => load()));
+}
+
+/**
+ * The folders in `path` that jobs have worked in.
+ * @param {string} [path]
+ */
+export async function folders(path = '.') {
+  const { readdir, access } = await import('node:fs/promises');
+  const { join } = await import('node:path');
+  const found = [];
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    const name = join(path, entry.name);
+    if (await access(join(name, '.metadata')).then(() => true, () => false)) found.push(await openFolder(name));
+  }
+  return found;
 }
 
 /**
@@ -41,7 +62,7 @@ export async function openFolder(path) {
  * @param {{ capacity?: number }} [options] `capacity`: bytes at most
  */
 export function memoryFolder(options) {
-  return new Folder(new MemoryFolder(options));
+  return new Folder(new LocalAccess(new MemoryFolder(options), 'memory', () => load()));
 }
 
 /**

@@ -81,11 +81,11 @@ async function importJwk(jwk) {
 }
 
 /**
- * All keys of a JWK or a JWKS that can sign, in their order.
+ * The JWKs of a JWK or a JWKS that can sign, in their order.
  * @param {any} json
- * @returns {Promise<Key[]>}
+ * @returns {Jwk[]}
  */
-export async function importJson(json) {
+function usableJwks(json) {
   const isSet = Array.isArray(json?.keys);
   /** @type {Jwk[]} */
   const jwks = isSet ? json.keys : [json];
@@ -99,7 +99,37 @@ export async function importJson(json) {
       WANTED,
     );
   }
-  return (await Promise.all(usable.map(importJwk))).flat();
+  return usable;
+}
+
+/**
+ * All keys of a JWK or a JWKS that can sign, in their order.
+ * @param {any} json
+ * @returns {Promise<Key[]>}
+ */
+export async function importJson(json) {
+  return (await Promise.all(usableJwks(json).map(importJwk))).flat();
+}
+
+/**
+ * The first key that can sign, with the JWK it came from.
+ * @param {any} json a JWK or a JWKS, or its text
+ * @returns {Promise<[Key, Jwk]>}
+ */
+export async function readJwks(json) {
+  const [jwk] = usableJwks(typeof json === 'string' ? parseJson(json) : json);
+  const [key] = await importJwk(jwk);
+  return [key, jwk];
+}
+
+/** @param {string} text */
+function parseJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Without the parser's words: they quote the input.
+    throw usage('The key is neither JSON nor PEM.', WANTED);
+  }
 }
 
 /**
@@ -132,14 +162,7 @@ export async function loadKeys(keys, readPem) {
       if (!readPem) throw usage('PEM keys are not supported here.', 'Give the key as a JWK.');
       return importJson(readPem(text));
     }
-    let json;
-    try {
-      json = JSON.parse(text);
-    } catch {
-      // Without the parser's words: they quote the input.
-      throw usage('The key is neither JSON nor PEM.', WANTED);
-    }
-    return importJson(json);
+    return importJson(parseJson(text));
   }
   const given = Array.isArray(keys) ? keys : [keys];
   if (given.every((one) => one?.key instanceof CryptoKey && typeof one.alg === 'string')) {

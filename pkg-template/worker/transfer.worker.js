@@ -11,7 +11,7 @@ import { serve } from './serve.js';
 import { keepTidy } from './tidy-node.js';
 
 const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
-/** @type {{ compiled: import('../load-node.js').Compiled, folder: import('../host.d.ts').FolderDescriptor }} */
+/** @type {{ compiled: import('../load-node.js').Compiled, folder: { path: string } }} */
 const { compiled, folder } = workerData;
 
 keepTidy();

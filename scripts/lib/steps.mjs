@@ -6,6 +6,7 @@ import { buildPage } from './page.mjs';
 import { Failure, run } from './run.mjs';
 import { checkSizes } from './size.mjs';
 import { sourceFiles } from './sources.mjs';
+import { ensureChromium } from './tools.mjs';
 import { assemblePackage, buildWasm, flavours } from './wasm.mjs';
 
 /** A step that is one program ending with 0. */
@@ -42,6 +43,9 @@ const nodeTests = (files) => async (env) => {
   return { passed, failed: failed === 0 && (code !== 0 || passed === 0) ? 1 : failed };
 };
 
+/** As nodeTests, with a Chromium at hand. */
+const inChromium = (files) => async (env) => nodeTests(files)({ ...env, CHROMIUM: await ensureChromium() });
+
 /** The release files, pkg/ and the page; what the JavaScript suites run against. */
 async function build(env) {
   await buildWasm(env);
@@ -71,9 +75,9 @@ export async function allSteps() {
   const tests = await sourceFiles(/^tests\/[^/]+\/.*\.test\.mjs$/);
   for (const name of new Set(tests.map((path) => path.split('/')[1]))) {
     const files = tests.filter((path) => path.startsWith(`tests/${name}/`));
-    steps.push({ name, group: 'js', needs: 'build', run: nodeTests(files) });
+    steps.push({ name, group: 'js', needs: 'build', run: name === 'browser' ? inChromium(files) : nodeTests(files) });
   }
-  steps.push({ name: 'conformance', group: 'rust', run: check(checkConformance) });
+  steps.push({ name: 'conformance', group: 'rust', onRequest: true, run: check(checkConformance) });
   return steps;
 }
 

@@ -46,15 +46,7 @@ impl Metadata {
     /// # Errors
     /// [`ErrorKind::Mismatch`] if the folder is of another kind, [`ErrorKind::Corrupt`] if the file is no JSON object.
     pub async fn load<P: Platform>(platform: &P, kind: Kind) -> Result<Self> {
-        let storage = platform.storage();
-        if storage.stat(METADATA).await?.is_none() {
-            return Ok(Self { kind, map: Map::new(), changed: false });
-        }
-        let bytes = read_all(storage, METADATA).await?;
-        let map: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|e| {
-            Error::new(ErrorKind::Corrupt, "open folder", format!("The folder's .metadata file cannot be read: {e}."))
-                .with_hint("Restore it from a backup, or choose another folder; the data files are not touched.")
-        })?;
+        let map = read_map(platform).await?;
         if let Some(found) = map.get("kind").and_then(Value::as_str)
             && found != kind.word()
         {
@@ -67,6 +59,13 @@ impl Metadata {
             .with_hint("Choose another folder for this command."));
         }
         Ok(Self { kind, map, changed: false })
+    }
+
+    /// Reads the `.metadata` of a folder of any kind, to look at it.
+    pub(super) async fn load_any<P: Platform>(platform: &P) -> Result<Self> {
+        let map = read_map(platform).await?;
+        let is_managed = map.get("kind").and_then(Value::as_str) == Some(Kind::Managed.word());
+        Ok(Self { kind: if is_managed { Kind::Managed } else { Kind::Output }, map, changed: false })
     }
 
     /// The value of a key.
@@ -129,6 +128,19 @@ impl Metadata {
     pub fn not_written(&mut self) {
         self.changed = true;
     }
+}
+
+/// What is in `.metadata`; nothing if there is none.
+async fn read_map<P: Platform>(platform: &P) -> Result<Map<String, Value>> {
+    let storage = platform.storage();
+    if storage.stat(METADATA).await?.is_none() {
+        return Ok(Map::new());
+    }
+    let bytes = read_all(storage, METADATA).await?;
+    serde_json::from_slice(&bytes).map_err(|e| {
+        Error::new(ErrorKind::Corrupt, "open folder", format!("The folder's .metadata file cannot be read: {e}."))
+            .with_hint("Restore it from a backup, or choose another folder; the data files are not touched.")
+    })
 }
 
 /// Writes `.metadata`: temporary file, flush, rename.

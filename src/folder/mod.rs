@@ -5,8 +5,10 @@ pub mod ledger;
 pub mod log;
 pub mod metadata;
 pub mod state;
+pub mod view;
 
 pub use ledger::{FileEntry, FileState, Job, JobState, Ledger};
 pub use log::Log;
 pub use metadata::{Kind, Metadata};
 pub use state::OutputFolder;
+pub use view::FolderView;

@@ -116,6 +116,8 @@ impl<'p, P: Platform> Politeness<'p, P> {
                 Poll::Pending
             })
             .await;
+            // What is in flight goes on; everybody else waits behind the first in the queue.
+            self.platform.resumed().await;
             if !self.closed_for(&origin).await {
                 break;
             }

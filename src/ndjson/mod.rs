@@ -7,6 +7,7 @@
 //! Nothing is held but the current chunk and its decoded pieces, whatever the size of a file or of its lines.
 
 mod check;
+mod decode;
 mod gzip;
 mod json;
 #[cfg(test)]
@@ -24,5 +25,6 @@ mod verify;
 mod wrapped;
 
 pub use check::Expect;
+pub use decode::Decoder;
 pub use transfer::{InPlace, transfer};
 pub use verify::check_file;

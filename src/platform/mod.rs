@@ -72,4 +72,7 @@ pub trait Platform {
     fn observer(&self) -> &Self::Observer;
     /// Runs file transfers.
     fn transfers(&self) -> &Self::Transfers;
+
+    /// Resolves when requests may be sent: at once, unless the user has paused the job.
+    async fn resumed(&self) {}
 }

@@ -32,6 +32,8 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn transfers(this: &Host) -> Option<Pool>;
     #[wasm_bindgen(method, catch)]
+    fn resumed(this: &Host) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
     fn event(this: &Host, event: JsValue) -> Result<(), JsValue>;
 
     /// `HostClock` of `host.d.ts`.
@@ -174,5 +176,10 @@ impl Platform for JsPlatform {
     }
     fn transfers(&self) -> &HostTransfers {
         &self.transfers
+    }
+
+    async fn resumed(&self) {
+        // A host that has no pause button has no such method: then the call throws, and the job goes on.
+        let _ = settle(self.observer.0.resumed()).await;
     }
 }

@@ -117,6 +117,43 @@ pub fn resource_types() -> JsValue {
     to_js(&Types { usual: &resource_type::DEFAULT, all: resource_type::ALL })
 }
 
+/// What the host's folder holds (`FolderView`). Changes nothing and takes no lock.
+#[wasm_bindgen]
+pub async fn view(host: Host) -> Result<JsValue, JsValue> {
+    let view = crate::folder::view::view(&JsPlatform::new(host)).await.map_err(|error| thrown(&error))?;
+    Ok(to_js(&view))
+}
+
+/// Decodes a stored file, gzip or plain, that is pushed in pieces.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct Decoder(crate::ndjson::Decoder);
+
+#[wasm_bindgen]
+impl Decoder {
+    /// A decoder of one file.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.0.push(bytes);
+    }
+
+    /// The next decoded bytes; none when more must be pushed first.
+    pub fn pull(&mut self) -> Result<Vec<u8>, JsValue> {
+        self.0.pull().map(<[u8]>::to_vec).map_err(|error| thrown(&error))
+    }
+
+    /// Ends the file, after everything was pulled; throws if it ends too early. Returns the last bytes.
+    pub fn finish(&mut self) -> Result<Vec<u8>, JsValue> {
+        self.0.finish().map(<[u8]>::to_vec).map_err(|error| thrown(&error))
+    }
+}
+
 /// Waits for `running` unless `cancelled` settles first; then `running` is dropped, which aborts all that it started.
 async fn until<T>(operation: &str, cancelled: Promise, running: impl Future<Output = Result<T>>) -> Result<T> {
     match select(pin!(running), JsFuture::from(cancelled)).await {

@@ -5,7 +5,6 @@
 mod conformance_a;
 mod conformance_a_capability;
 mod conformance_b;
-mod conformance_b_tokens;
 mod conformance_c;
 mod conformance_c_answer;
 mod conformance_d;
@@ -21,6 +20,5 @@ mod job_manifests;
 mod ndjson;
 mod politeness;
 mod protocol;
-mod single;
 mod smart_server;
 mod smoke;

@@ -8,7 +8,8 @@ import { inspect, promisify } from 'node:util';
 
 import { Client as BaseClient } from '../../pkg-template/client.js';
 import { Job } from '../../pkg-template/job.js';
-import { flavour } from '../../pkg-template/load.js';
+import { runner } from '../../pkg-template/run.js';
+import { flavour } from '../../pkg-template/flavour.js';
 import { Client, SmartFetchError, memoryFolder, openFolder, version } from '../../pkg-template/node.js';
 import { FIXTURE, folder, sandbox, serve, text } from './helpers.mjs';
 
@@ -192,7 +193,7 @@ test('errors: typed, with a code, whatever was thrown', () => {
 test('events: a slow listener gets the latest progress, and no memory is used up', async () => {
   let tell;
   let end;
-  const job = new Job('test', (_, onEvent) => {
+  const job = new Job('test', ({ onEvent }) => {
     tell = onEvent;
     return new Promise((resolve) => (end = resolve));
   });
@@ -254,7 +255,8 @@ test('a panic of the core: the job ends with an error that says so, and the core
     createPool: () => undefined,
     importKeys: () => assert.fail(),
   };
-  const client = new BaseClient({ fhirUrl: 'https://ehr.example/fhir' }, environment);
+  const run = runner(environment);
+  const client = new BaseClient({ fhirUrl: 'https://ehr.example/fhir' }, (call, access, control) => run(call, access.backend, control));
   const running = client.bulk(memoryFolder());
   setTimeout(() => panic('index out of bounds at src/x.rs:1'), 20);
   const wanted = { code: 'internal', exitStatus: 1, message: /index out of bounds/, hint: /report/ };

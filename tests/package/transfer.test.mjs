@@ -9,8 +9,7 @@ import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 
 import { createHttp } from '../../pkg-template/http/node.js';
-import { glue } from '../../pkg-template/load.js';
-import { compile, load } from '../../pkg-template/load-node.js';
+import { compile, glue, load } from '../../pkg-template/load-node.js';
 import { MemoryFolder } from '../../pkg-template/storage/memory.js';
 import { NodeFolder } from '../../pkg-template/storage/node-fs.js';
 import { createPool } from '../../pkg-template/worker/node.js';

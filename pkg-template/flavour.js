@@ -1,0 +1,18 @@
+/**
+ * Which of the two wasm files: the one with SIMD (zlib-rs) for every current engine, the baseline (miniz_oxide) for
+ * engines without, as in locked-down hospital browsers (DESIGN §3).
+ */
+
+/** The smallest module that uses SIMD: `(func (result v128) i32.const 0 i8x16.splat i8x16.popcnt)`. */
+const SIMD_MODULE = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
+]);
+
+/**
+ * @param {string} [wanted] `base` or `simd`; anything else leaves the choice to the engine
+ * @returns {'simd' | 'base'}
+ */
+export function flavour(wanted) {
+  if (wanted === 'base' || wanted === 'simd') return wanted;
+  return WebAssembly.validate(SIMD_MODULE) ? 'simd' : 'base';
+}

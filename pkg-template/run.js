@@ -1,0 +1,97 @@
+/**
+ * Runs calls of a client on an instance of the core in this thread.
+ */
+import { clock, random } from './clock.js';
+import { SmartFetchError } from './errors.js';
+import { MemoryFolder } from './storage/memory.js';
+
+/**
+ * What an environment brings.
+ * @typedef {object} Environment
+ * @property {() => Promise<import('./host.d.ts').Core>} load
+ * @property {() => import('./host.d.ts').Transport | undefined} createHttp a transport for one job; none: `fetch`
+ * @property {(folder: import('./host.d.ts').FolderDescriptor, workers?: number) => Pool | undefined} createPool
+ * @property {(keys: any) => Promise<import('./host.d.ts').HostSigner>} importKeys
+ *
+ * @typedef {import('./host.d.ts').Transfers & { close(): void }} Pool
+ */
+
+/** Rejects when an instance of the core has panicked; it must not be called again. @type {WeakMap<object, Promise<never>>} */
+const panics = new WeakMap();
+
+/** @param {import('./host.d.ts').Core} core */
+function panicOf(core) {
+  let panic = panics.get(core);
+  if (!panic) {
+    panic = new Promise((_, reject) => core.onPanic((message) => reject(internal(`The core of smart-fetch failed: ${message}.`))));
+    panic.catch(() => {});
+    panics.set(core, panic);
+  }
+  return panic;
+}
+
+/** @param {string} message */
+export function internal(message) {
+  return new SmartFetchError({
+    kind: 'internal',
+    operation: 'core',
+    message,
+    hint: 'This is a bug: please report it. What is in the folder is kept; start the program again to resume.',
+    retry: true,
+    exitStatus: 1,
+  });
+}
+
+/**
+ * @param {Environment} environment
+ * @returns {(call: import('./client.js').Call, backend: import('./host.d.ts').Backend | undefined,
+ *   control: import('./client.js').Control) => Promise<any>}
+ */
+export function runner(environment) {
+  return async ({ operation, config, keys, workers }, backend, { cancelled = new Promise(() => {}), onEvent, pause }) => {
+    const [core, signer] = await Promise.all([
+      environment.load(),
+      keys === undefined ? undefined : environment.importKeys(keys),
+    ]);
+    if (operation === 'checkBulk') return core.checkBulk(config);
+    const panic = panicOf(core);
+    const http = environment.createHttp();
+    const transfers = backend?.descriptor && workers !== 0 ? environment.createPool(backend.descriptor, workers) : undefined;
+    try {
+      const host = {
+        http,
+        // A single resource is not stored: the folder is only there because every host has one.
+        storage: backend ?? new MemoryFolder(),
+        clock,
+        random,
+        signer,
+        transfers,
+        event: onEvent,
+        resumed: () => pause?.over(),
+      };
+      return await Promise.race([panic, perform(core, operation, host, config, cancelled)]);
+    } finally {
+      transfers?.close();
+      http?.close();
+    }
+  };
+}
+
+/**
+ * @param {import('./host.d.ts').Core} core
+ * @param {Exclude<import('./client.js').Call['operation'], 'checkBulk'>} operation
+ * @param {import('./host.d.ts').Host} host
+ * @param {object} config
+ * @param {Promise<unknown>} cancelled
+ * @returns {Promise<any>}
+ */
+function perform(core, operation, host, config, cancelled) {
+  switch (operation) {
+    case 'bulk':
+      return core.bulk(host, config, cancelled);
+    case 'cancelBulk':
+      return core.cancelBulk(host, config);
+    case 'single':
+      return core.single(host, config, cancelled);
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * The worker of a page that has the core and the storage.
+ */
+import { holdForLife } from '../locks/web-locks.js';
+import { Pause } from '../job.js';
+import { methods } from './core.js';
+import { plain } from './core-protocol.js';
+
+/** @type {Map<number, { cancel: () => void, pause: Pause }>} */
+const running = new Map();
+
+/** @param {import('./core-protocol.js').Reply} reply */
+function post(reply) {
+  const bytes = reply.type === 'result' ? reply.value : undefined;
+  const whole = bytes instanceof Uint8Array && bytes.byteLength === bytes.buffer.byteLength;
+  self.postMessage(reply, { transfer: whole ? [bytes.buffer] : [] });
+}
+
+/** @param {{ id: number, method: string, args: any[] }} request */
+async function run({ id, method, args }) {
+  const pause = new Pause();
+  const cancelled = /** @type {Promise<void>} */ (new Promise((resolve) => running.set(id, { cancel: resolve, pause })));
+  const control = { cancelled, pause, onEvent: (/** @type {any} */ event) => post({ type: 'event', id, event }) };
+  try {
+    post({ type: 'result', id, value: await methods[method](...args, control) });
+  } catch (error) {
+    const failure = plain(error, method);
+    // An instance that has panicked is in no known state: the page starts another worker.
+    if (failure.kind === 'internal' && failure.operation === 'core') post({ type: 'panic', message: failure.message });
+    else post({ type: 'failed', id, error: failure });
+  } finally {
+    running.get(id)?.cancel();
+    running.delete(id);
+  }
+}
+
+self.onmessage = ({ data }) => {
+  /** @type {import('./core-protocol.js').Request} */
+  const request = data;
+  if (request.type === 'call') run(request);
+  else if (request.type === 'cancel') running.get(request.id)?.cancel();
+  else running.get(request.id)?.pause.set(request.paused);
+};
+
+const lock = `smart-fetch:alive:${crypto.randomUUID()}`;
+holdForLife(lock).then(() => post({ type: 'alive', lock }));

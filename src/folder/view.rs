@@ -1,0 +1,163 @@
+//! What a folder holds, for who wants to read it: no lock is taken and nothing is changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::layout::{self, FileKind};
+use super::ledger::{FileEntry, FileState, Job, JobState, Ledger};
+use super::metadata::Metadata;
+use crate::Result;
+use crate::fhir::resource_type::is_safe;
+use crate::platform::{Platform, Storage};
+
+/// One data file that is complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileView {
+    /// Its path in the folder.
+    pub name: String,
+    /// Data, errors or deletions.
+    pub kind: FileKind,
+    /// The resource type that its name says.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// Bytes on disk; absent for a link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Resources in it, where the ledger says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<u64>,
+}
+
+/// One export job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunView {
+    /// Where it stands.
+    pub state: JobState,
+    /// What was asked.
+    pub request: serde_json::Value,
+    /// The types that it covers.
+    pub types: Vec<String>,
+    /// The server's `transactionTime`, verbatim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_time: Option<String>,
+    /// Files in the manifest.
+    pub files: usize,
+    /// Those that are not here.
+    pub missing: usize,
+    /// Resources in those that are.
+    pub resources: u64,
+    /// Bytes of those that are.
+    pub bytes: u64,
+    /// Issues of severity `error` or `fatal` that the server reported.
+    pub errors: u64,
+}
+
+/// What a folder holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FolderView {
+    /// `output` or `managed`; absent where nothing has been written yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Whether everything that was asked for is here.
+    pub complete: bool,
+    /// When its state was written last: local time, ISO 8601.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    /// The export jobs, in order.
+    pub runs: Vec<RunView>,
+    /// Complete data files, by name.
+    pub files: Vec<FileView>,
+}
+
+/// Looks at a folder.
+///
+/// # Errors
+/// `Corrupt` where `.metadata` is no JSON object, `Mismatch` where a newer version wrote it.
+pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
+    let metadata = Metadata::load_any(platform).await?;
+    let ledger = Ledger::load(&metadata)?;
+    // Files of an unfinished job that had their name before it began: there may be an older one of that name.
+    let unclear: BTreeSet<&str> = ledger
+        .jobs
+        .iter()
+        .flat_map(|job| &job.files)
+        .filter(|file| file.replaces && file.state != FileState::Done)
+        .map(|file| file.name.as_str())
+        .collect();
+    let known: BTreeMap<&str, &FileEntry> =
+        ledger.jobs.iter().flat_map(|job| &job.files).map(|file| (file.name.as_str(), file)).collect();
+    let mut files = Vec::new();
+    for (folder, kind) in [("", FileKind::Output), ("error/", FileKind::Error), ("deleted/", FileKind::Deleted)] {
+        for entry in platform.storage().list(folder.trim_end_matches('/')).await? {
+            let name = format!("{folder}{}", entry.name);
+            let Some(resource_type) = data_type(&entry.name).filter(|_| !entry.is_dir) else { continue };
+            if unclear.contains(name.as_str()) {
+                continue;
+            }
+            let resources = known.get(name.as_str()).and_then(|file| file.resources);
+            let resource_type = resource_type.to_owned();
+            files.push(FileView {
+                name,
+                kind,
+                resource_type,
+                bytes: (entry.size > 0).then_some(entry.size),
+                resources,
+            });
+        }
+    }
+    files.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(FolderView {
+        kind: metadata.text("kind").map(str::to_owned),
+        complete: metadata.get("complete").and_then(serde_json::Value::as_bool).unwrap_or_default(),
+        timestamp: metadata.text("timestamp").map(str::to_owned),
+        runs: ledger.jobs.iter().map(run).collect(),
+        files,
+    })
+}
+
+fn run(job: &Job) -> RunView {
+    RunView {
+        state: job.state,
+        request: job.request.clone(),
+        types: job.types.clone(),
+        transaction_time: job.transaction_time.clone(),
+        files: job.files.len(),
+        missing: job.missing().count(),
+        resources: job
+            .files
+            .iter()
+            .filter(|file| file.kind == FileKind::Output)
+            .filter_map(|file| file.resources)
+            .sum(),
+        bytes: job.files.iter().filter_map(|file| file.bytes).sum(),
+        errors: job.files.iter().map(|file| file.errors).sum(),
+    }
+}
+
+/// The type in the name of a data file, `Type.001.ndjson.gz`; nothing for any other name.
+fn data_type(name: &str) -> Option<&str> {
+    let mut parts = name.split('.');
+    let resource_type = parts.next().filter(|word| is_safe(word))?;
+    let has_number = parts.next().is_some_and(|n| n.len() >= 3 && n.bytes().all(|b| b.is_ascii_digit()));
+    (has_number && parts.next().is_some() && !name.contains(layout::PART)).then_some(resource_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::data_type;
+
+    #[test]
+    fn data_files_are_known_by_their_names() {
+        assert_eq!(data_type("Patient.001.ndjson.gz"), Some("Patient"));
+        assert_eq!(data_type("Observation.1234.ndjson"), Some("Observation"));
+        for other in
+            ["Patient.001.ndjson.gz.part", ".metadata", "log.ndjson", "Patient.ndjson", "001.first", "a b.001.x"]
+        {
+            assert_eq!(data_type(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+// Tabs and workers that end at any moment, two tabs, and being offline: nothing that is complete is fetched twice.
+import assert from 'node:assert/strict';
+import { createServer, connect } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startSandbox } from '../../node-cli/src/sandbox/index.js';
+import { openPage, startBrowser, startSite } from './support.mjs';
+
+/** Many files, each slow enough for something to happen meanwhile. */
+const FAULTS = { page: 40, latency: 25, pending: 1, retryAfter: '1' };
+const TYPES = ['Patient', 'Condition', 'Observation', 'Encounter'];
+
+async function setUp(t, options) {
+  const sandbox = await startSandbox({ patients: 40, faults: FAULTS, ...options });
+  t.after(() => sandbox.close());
+  return { sandbox, site: await startSite(t), context: await startBrowser(t) };
+}
+
+/** Starts the export in a page, and does not wait for it. */
+const begin = (page, fhirUrl, { storage = 'auto', client = {} } = {}) =>
+  page.evaluate(
+    async ([fhirUrl, storage, types, client]) => {
+      const { Client, openFolder } = globalThis.sf;
+      const folder = await openFolder('export', { storage });
+      globalThis.job = new Client({ fhirUrl, retryDelays: ['0.2s', '0.5s', '1s', '2s'], ...client }).bulk(folder, { types, defaultFilters: false });
+      globalThis.seen = [];
+      const listen = async () => {
+        for await (const event of globalThis.job) globalThis.seen.push(event);
+      };
+      listen().catch(() => {});
+    },
+    [fhirUrl, storage, TYPES, client],
+  );
+
+const end = (page) => page.evaluate(() => globalThis.ended(globalThis.job.result));
+
+/** URLs of the files that are complete in the folder. */
+const complete = (page, storage = 'auto') =>
+  page.evaluate(async (storage) => {
+    const folder = await globalThis.sf.openFolder('export', { storage });
+    const names = new Set((await folder.files()).map(({ name }) => name));
+    if (names.size === 0) return [];
+    const { ledger } = JSON.parse(await folder.file('.metadata').text());
+    return ledger.jobs.at(-1).files.filter(({ name }) => names.has(name)).map(({ url }) => url);
+  }, storage);
+
+/** What of these the server was asked for since its log was cleared. */
+const askedAgain = (sandbox, urls) => {
+  const paths = new Set(urls.map((url) => new URL(url).pathname));
+  return sandbox.requests.map(({ url }) => new URL(url, 'http://x').pathname).filter((path) => paths.has(path));
+};
+
+for (const [storage, times] of [['opfs', 10], ['idb', 5]]) {
+  test(`a tab that is closed ${times} times at random moments loses no complete file (${storage})`, async (t) => {
+    const { sandbox, site, context } = await setUp(t);
+    let [most, here] = [0, []];
+    for (let time = 0; time < times; time++) {
+      const page = await openPage(context, site);
+      here = await complete(page, storage);
+      assert.ok(here.length >= most, 'no complete file is lost');
+      most = here.length;
+      sandbox.clearRequests();
+      await begin(page, sandbox.url, { storage });
+      await sleep(Math.random() * 1200);
+      await page.close();
+      assert.deepEqual(askedAgain(sandbox, here), []);
+    }
+    const page = await openPage(context, site);
+    here = await complete(page, storage);
+    sandbox.clearRequests();
+    await begin(page, sandbox.url, { storage });
+    const { value: report, error } = await end(page);
+    assert.equal(error, undefined);
+    assert.equal(report.verdict, 'complete');
+    assert.deepEqual(askedAgain(sandbox, here), []);
+    assert.equal(report.fetched, report.files - here.length);
+    const kickOffs = sandbox.stats.routes.kickoff?.total ?? 1;
+    assert.ok(kickOffs <= times + 1);
+    t.diagnostic(`${report.files} files, ${here.length} of them before the last run`);
+  });
+}
+
+test('the worker that has the core dies: the job says so, and the next one carries on', async (t) => {
+  const { sandbox, site, context } = await setUp(t);
+  const page = await openPage(context, site);
+  for (let time = 0; time < 4; time++) {
+    await begin(page, sandbox.url);
+    await page.waitForFunction((kinds) => globalThis.seen.some(({ type }) => kinds.includes(type)), time === 0 ? ['kickedOff'] : ['fileFinished']);
+    await sleep(Math.random() * 200);
+    const worker = page.workers().find((worker) => worker.url().endsWith('core.worker.js'));
+    await worker.evaluate(() => self.close());
+    const { error } = await end(page);
+    assert.equal(error?.code, 'internal');
+    assert.equal(error.retry, true);
+    assert.match(error.message, /worker .* has ended/);
+  }
+  const here = await complete(page);
+  assert.ok(here.length > 0);
+  sandbox.clearRequests();
+  await begin(page, sandbox.url);
+  const { value: report } = await end(page);
+  assert.equal(report?.verdict, 'complete');
+  assert.deepEqual(askedAgain(sandbox, here), []);
+});
+
+test('a transfer worker that dies costs one try of its files', async (t) => {
+  const { sandbox, site, context } = await setUp(t);
+  const page = await openPage(context, site);
+  // Started, so that its constructor of workers can be watched.
+  await page.evaluate(() => globalThis.sf.version());
+  const [worker] = page.workers();
+  await worker.evaluate(() => {
+    const { Worker } = self;
+    self.spawned = [];
+    self.Worker = class extends Worker {
+      constructor(...args) {
+        super(...args);
+        self.spawned.push(this);
+      }
+    };
+  });
+  await begin(page, sandbox.url);
+  await page.waitForFunction(() => globalThis.seen.filter(({ type }) => type === 'fileFinished').length > 3);
+  await worker.evaluate(() => self.spawned[0].terminate());
+  const { value: report, error } = await end(page);
+  assert.equal(error, undefined);
+  assert.equal(report.verdict, 'complete');
+  assert.ok(await worker.evaluate(() => self.spawned.length > 1), 'another one takes its place');
+});
+
+test('two tabs: the second one is told, and carries on when the first is closed', async (t) => {
+  const { sandbox, site, context } = await setUp(t);
+  const [first, second] = [await openPage(context, site), await openPage(context, site)];
+  await begin(first, sandbox.url);
+  await first.waitForFunction(() => globalThis.seen.some(({ type }) => type === 'fileFinished'));
+  await begin(second, sandbox.url);
+  const { error } = await end(second);
+  assert.equal(error?.code, 'locked', error?.message);
+  assert.match(error.message, /another tab/);
+  // Reading needs no lock.
+  assert.ok((await complete(second)).length > 0);
+  await first.close();
+  const here = await complete(second);
+  sandbox.clearRequests();
+  await begin(second, sandbox.url);
+  const { value: report } = await end(second);
+  assert.equal(report?.verdict, 'complete');
+  assert.deepEqual(askedAgain(sandbox, here), []);
+});
+
+/** A way to the sandbox that can be cut. */
+async function startWire(t, target) {
+  const sockets = new Set();
+  const server = createServer((near) => {
+    const far = connect(Number(new URL(target).port), '127.0.0.1');
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+    }
+    near.pipe(far).pipe(near);
+  });
+  const listen = (port) => new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await listen(0);
+  const { port } = server.address();
+  const cut = async () => {
+    const closed = new Promise((resolve) => server.close(resolve));
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  };
+  t.after(() => server.listening && cut());
+  return { origin: `http://127.0.0.1:${port}`, cut, restore: () => listen(port) };
+}
+
+test('offline for a while: the job waits, and goes on', async (t) => {
+  const { sandbox, site, context } = await setUp(t);
+  const wire = await startWire(t, sandbox.url);
+  const page = await openPage(context, site);
+  const client = { rewriteUrls: { [sandbox.origin]: wire.origin }, retryDelays: ['0.5s', '1s', '2s', '4s', '8s'] };
+  await begin(page, `${wire.origin}/fhir`, { client });
+  await page.waitForFunction(() => globalThis.seen.some(({ type }) => type === 'fileFinished'));
+  await wire.cut();
+  await page.waitForFunction(() => globalThis.seen.some(({ type, last }) => type === 'fileFailed' && !last));
+  await sleep(1000);
+  await wire.restore();
+  const { value: report, error } = await end(page);
+  assert.equal(error, undefined);
+  assert.equal(report.verdict, 'complete');
+});
+
+test('paused, it sends nothing; resumed, it goes on; cancelled, it says so', async (t) => {
+  const { sandbox, site, context } = await setUp(t);
+  const page = await openPage(context, site);
+  await begin(page, sandbox.url);
+  await page.waitForFunction(() => globalThis.seen.some(({ type }) => type === 'fileFinished'));
+  await page.evaluate(() => globalThis.job.pause());
+  await sleep(1500); // What is in flight comes to its end.
+  sandbox.clearRequests();
+  await sleep(1000);
+  assert.deepEqual(sandbox.requests, []);
+  assert.equal(await page.evaluate(() => globalThis.job.paused), true);
+  await page.evaluate(() => globalThis.job.resume());
+  await page.waitForFunction((count) => globalThis.seen.length > count, await page.evaluate(() => globalThis.seen.length));
+  await page.evaluate(() => globalThis.job.cancel());
+  assert.equal((await end(page)).error?.code, 'cancelled');
+  await begin(page, sandbox.url);
+  assert.equal((await end(page)).value?.verdict, 'complete');
+});
+
+// IndexedDB compresses what it stores, and counts what is left.
+for (const [storage, quota] of [['opfs', 3_000_000], ['idb', 800_000]]) {
+  test(`a full quota stops the job cleanly, and room lets it go on (${storage})`, async (t) => {
+    const { sandbox, site, context } = await setUp(t, { patients: 400, faults: { page: 500, pending: 0 } });
+    const page = await openPage(context, site);
+    const session = await context.newCDPSession(page);
+    const allow = (quotaSize) => session.send('Storage.overrideQuotaForOrigin', { origin: site, quotaSize });
+    const run = (storage) =>
+      page.evaluate(
+        async ([fhirUrl, storage, types]) => {
+          const folder = await globalThis.sf.openFolder('export', { storage });
+          return globalThis.ended(new globalThis.sf.Client({ fhirUrl }).bulk(folder, { types, defaultFilters: false, compress: false }).result);
+        },
+        [sandbox.url, storage, TYPES],
+      );
+    await allow(quota);
+    const { value, error } = await run(storage);
+    assert.equal(value, undefined);
+    assert.equal(error.code, 'quota', error.message);
+    assert.match(error.hint, /space/);
+    const here = await complete(page, storage);
+    await allow(500_000_000);
+    sandbox.clearRequests();
+    const second = await run(storage);
+    assert.equal(second.error, undefined);
+    assert.equal(second.value.verdict, 'complete');
+    assert.deepEqual(askedAgain(sandbox, here), []);
+    t.diagnostic(`${here.length} of ${second.value.files} files fitted`);
+  });
+}
+
+test('a server that hides its headers is told apart, with the setting that cures it', async (t) => {
+  const { sandbox, site, context } = await setUp(t, { cors: 'no-expose' });
+  const page = await openPage(context, site);
+  await begin(page, sandbox.url);
+  const { error } = await end(page);
+  assert.equal(error?.code, 'hiddenHeader');
+  assert.match(`${error.message} ${error.hint}`, /Content-Location/);
+  assert.match(`${error.message} ${error.hint}`, /Access-Control-Expose-Headers/);
+});
+
+test('a server without CORS is told apart from one that is not there', async (t) => {
+  const { sandbox, site, context } = await setUp(t, { cors: 'none' });
+  const page = await openPage(context, site);
+  await begin(page, sandbox.url);
+  const { error } = await end(page);
+  assert.equal(error?.code, 'network');
+  assert.match(`${error.message} ${error.hint}`, /CORS/);
+});

@@ -1,0 +1,79 @@
+// Chromium, and a server of static files for it: the package as it stands in this repository, and the pages beside this file.
+import { createServer } from 'node:http';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { ensureChromium } from '../../scripts/lib/tools.mjs';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm' };
+
+/** As strict as a page may be that wants to use the package (DESIGN §7). */
+const CSP =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' http://127.0.0.1:* http://localhost:*";
+
+/** Serves `/pkg/`, `/contract/` and `/`: the pages. */
+export async function startSite(t) {
+  const server = createServer((request, response) => {
+    const path = normalize(new URL(request.url, 'http://x').pathname);
+    const [, place, ...rest] = path.split('/');
+    const folders = { pkg: 'pkg-template', contract: 'tests/contract' };
+    const file = folders[place] ? join(root, folders[place], ...rest) : join(root, 'tests/browser/pages', path === '/' ? 'index.html' : path);
+    try {
+      let body = readFileSync(file);
+      // Workers know no import maps.
+      if (place === 'contract') body = body.toString().replace("'node:assert/strict'", "'/assert.js'");
+      response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', 'content-security-policy': CSP });
+      response.end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--disable-dev-shm-usage',
+];
+
+/** A browser profile on disk, as users have one: it outlives its pages, and with them what they store. */
+export async function startBrowser(t, options = {}) {
+  const profile = mkdtempSync(join(tmpdir(), 'smart-fetch-browser-'));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: await programOf(await ensureChromium()),
+    args: FLAGS,
+    headless: true,
+    ...options,
+  });
+  t.after(async () => {
+    await context.close().catch(() => {});
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  });
+  return context;
+}
+
+/** Playwright wants a path. */
+async function programOf(name) {
+  if (name.includes('/')) return name;
+  const { execFileSync } = await import('node:child_process');
+  return execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
+}
+
+/** A page of the site with the package as `sf`; what it says on the console that is wrong is shown. */
+export async function openPage(context, site, path = '/') {
+  const page = await context.newPage();
+  page.on('pageerror', (error) => console.error(`page: ${error.message}`));
+  page.on('console', (message) => message.type() === 'error' && console.error(`page: ${message.text()}`));
+  await page.goto(`${site}${path}`);
+  await page.waitForFunction(() => globalThis.sf !== undefined);
+  return page;
+}
