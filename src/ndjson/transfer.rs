@@ -11,8 +11,9 @@ use crate::platform::transfer::{Content, FileFacts, TransferOutcome, TransferPro
 use crate::platform::{BodyCoding, Clock, Http, HttpError, HttpErrorKind, Response, Storage, Transfers};
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes between two reports of progress.
+/// Bytes between two reports of progress, or the time after which there is one in any case, in milliseconds.
 const PROGRESS_STEP: u64 = 256 << 10;
+const PROGRESS_MILLIS: i64 = 200;
 
 /// Fetches `task.url` into `task.path`, checking every byte on the way. Runs at the far end of [`Transfers`].
 ///
@@ -76,7 +77,7 @@ impl<H: Http, S: Storage, C: Clock> Try<'_, H, S, C> {
         let gzip = response.coding == BodyCoding::Gzip;
         let mut pipeline = Pipeline::new(&Expect::of(self.task), gzip, Keep::of(self.task));
         let mut receiver = Receiver::new(self.http, self.clock, self.task, response);
-        let mut reported = 0;
+        let (mut reported, mut reported_at) = (0, self.clock.now_millis());
         loop {
             let chunk = match receiver.chunk().await {
                 Ok(chunk) => chunk,
@@ -86,8 +87,9 @@ impl<H: Http, S: Storage, C: Clock> Try<'_, H, S, C> {
             if let Err(flaw) = push(&mut pipeline, chunk.as_deref(), store).await? {
                 return self.flawed(flaw, &pipeline, receiver.received, status);
             }
-            if ended || receiver.received - reported >= PROGRESS_STEP {
-                reported = receiver.received;
+            let now = self.clock.now_millis();
+            if ended || receiver.received - reported >= PROGRESS_STEP || now - reported_at >= PROGRESS_MILLIS {
+                (reported, reported_at) = (receiver.received, now);
                 let resources = pipeline.resources();
                 (self.progress)(TransferProgress { file: self.task.file, received: reported, resources });
             }

@@ -247,3 +247,15 @@ fn a_stored_file_is_checked_again_like_a_new_one() {
     let expect = Expect { content: Content::Resources, resource_type: None, subsetted: false };
     assert_eq!(host.run(check_file(&host.storage, "none", &expect)).unwrap_err().kind, ErrorKind::Storage);
 }
+
+#[test]
+fn a_slow_file_tells_how_far_it_is_however_small() {
+    let host = Host::new();
+    let body = "{\"resourceType\":\"Patient\"}\n".repeat(20);
+    let slow = Reply::ndjson(&body).in_chunks(100, std::time::Duration::from_millis(150));
+    host.http.on("GET", &task().url, slow);
+    let told = std::cell::Cell::new(0);
+    let outcome = host.run(host.transfers().transfer(task(), &|_| told.set(told.get() + 1)));
+    assert!(matches!(outcome, Ok(TransferOutcome::Stored(_))), "{outcome:?}");
+    assert!((2..=4).contains(&told.get()), "six chunks in 0.9 s: {} reports", told.get());
+}
