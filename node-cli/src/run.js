@@ -55,11 +55,13 @@ function describeError(error) {
     return `${program}: ${sentence(error.message)} See '${program} --help'.`;
   }
   if (error instanceof CommandError || error.code !== undefined) {
-    return [sentence(error.message), error.hint].filter(Boolean).join(' ');
+    const message = sentence(error.message.trim());
+    // What follows a list stands on a line of its own.
+    return [message, error.hint].filter(Boolean).join(message.includes('\n') ? '\n' : ' ');
   }
   return `Internal error: ${error.stack ?? error}`;
 }
 
 function sentence(text) {
-  return /[.?!)…]$/.test(text) ? text : `${text}.`;
+  return /[.?!)…]$/.test(text) || text.includes('\n') ? text : `${text}.`;
 }

@@ -28,8 +28,8 @@ export function printSummary(report, folder, millis, output) {
 
 function fetched({ fetched: files, received, failed }, millis) {
   if (files === 0) return failed.length > 0 ? 'this run fetched none' : 'nothing was left to fetch';
-  const rate = received === undefined ? '' : `, ${formatBytes(received)} at ${formatBytes((received * 1000) / Math.max(1, millis))}/s`;
-  return `fetched ${plural(files, 'file')} in ${formatDuration(millis)}${rate}`;
+  const rate = formatBytes((received * 1000) / Math.max(1, millis));
+  return `fetched ${plural(files, 'file')}, ${formatBytes(received)}, in ${formatDuration(millis)} (${rate}/s)`;
 }
 
 /**

@@ -77,7 +77,7 @@ export async function allSteps() {
     const files = tests.filter((path) => path.startsWith(`tests/${name}/`));
     steps.push({ name, group: 'js', needs: 'build', run: name === 'browser' ? inChromium(files) : nodeTests(files) });
   }
-  steps.push({ name: 'conformance', group: 'rust', onRequest: true, run: check(checkConformance) });
+  steps.push({ name: 'conformance', group: 'rust', run: check(checkConformance) });
   return steps;
 }
 

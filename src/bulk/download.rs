@@ -70,10 +70,14 @@ struct Try<'a> {
 enum Step<'a> {
     Transfer(Try<'a>),
     Wait(Try<'a>, Duration),
+    /// Writing the ledger. Not in the loop itself: while that waits, no file goes on, not even one that is writing the ledger
+    /// and holds what the loop waits for.
+    Save,
 }
 
 enum Ended<'a> {
     Stored,
+    Saved,
     Slept(Try<'a>),
     /// Try again now, since what stood in the way was cured.
     Again(Try<'a>),
@@ -177,9 +181,10 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
             }
             let Some(ended) = running.next().await else { break };
             let ended = ended?;
-            active -= usize::from(!matches!(ended, Ended::Slept(_)));
+            active -= usize::from(!matches!(ended, Ended::Slept(_) | Ended::Saved));
             match ended {
                 Ended::Stored => result.fetched += 1,
+                Ended::Saved => {}
                 Ended::Slept(again) => ready.push_back(again),
                 Ended::Again(again) => ready.push_front(again),
                 Ended::Later(again, delay, message) => {
@@ -195,7 +200,7 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
                         file.state = FileState::Failed;
                         file.problem = Some(problem.message);
                     });
-                    self.folder.save_if_due().await?;
+                    running.push(self.step(Step::Save));
                 }
             }
             self.totals(false);
@@ -243,6 +248,7 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
                 self.platform.clock().sleep(delay).await;
                 Ok(Ended::Slept(again))
             }
+            Step::Save => self.folder.save_if_due().await.map(|()| Ended::Saved),
             Step::Transfer(attempt) => self.attempt(attempt).await,
         }
     }

@@ -4,9 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::rc::Rc;
+use std::time::Duration;
 
+use super::VirtualClock;
 use crate::platform::storage::{Entry, Usage};
-use crate::platform::{FileWriter, Storage, StorageError, StorageErrorKind, WriteMode};
+use crate::platform::{Clock, FileWriter, Storage, StorageError, StorageErrorKind, WriteMode};
 
 #[derive(Clone, Debug)]
 enum Node {
@@ -22,6 +24,7 @@ struct Disk {
     capacity: Cell<Option<u64>>,
     read_only: Cell<bool>,
     locked: Cell<bool>,
+    slow: RefCell<Option<(VirtualClock, Duration)>>,
 }
 
 /// A folder in memory. Clones share it.
@@ -60,6 +63,11 @@ impl MemoryStorage {
     /// Lets every change fail with [`StorageErrorKind::Denied`].
     pub fn set_read_only(&self, read_only: bool) {
         self.0.read_only.set(read_only);
+    }
+
+    /// Lets every call take `time` on `clock`, so that a job does other things meanwhile.
+    pub fn set_slow(&self, clock: VirtualClock, time: Duration) {
+        self.0.slow.replace(Some((clock, time)));
     }
 
     /// All paths, sorted; links as `path -> target`.
@@ -112,6 +120,10 @@ impl MemoryStorage {
     async fn check(&self, path: &str, change: bool) -> Result<(), StorageError> {
         if self.call() {
             pending::<()>().await;
+        }
+        let slow = self.0.slow.borrow().clone();
+        if let Some((clock, time)) = slow {
+            clock.sleep(time).await;
         }
         if change && self.0.read_only.get() {
             return Err(StorageError::new(StorageErrorKind::Denied, path, "read-only file system"));

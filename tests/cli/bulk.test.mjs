@@ -47,7 +47,7 @@ for (const [title, flags, faults] of [
     assert.ok(names.every((name) => !/^\w+\.\d+\.ndjson/.test(name) || name.endsWith('.gz') !== flags.includes('--no-compression')));
     assert.deepEqual(names.filter((name) => !/^\w+\.\d+\.ndjson/.test(name)).sort(), ['.metadata', 'log.ndjson']);
     assert.match(stdout, /^Observation +2 +[\d,]+$/m);
-    assert.ok(stdout.endsWith('✨ Done ✨\n'));
+    assert.match(stdout, /\n19 files, [\d.]+(KB|MB) in '.*out'; fetched 19 files, [\d.]+(KB|MB), in [\d.]+s \([\d.]+(KB|MB)\/s\)\n✨ Done ✨\n$/);
     assert.match(stderr, /Downloaded Patient\.001\.ndjson/);
     if (faults.xProgress) assert.match(stderr, /40% done/);
   });
@@ -172,7 +172,7 @@ test('another request in the same folder is refused, and the folder left as it w
   const before = await readFile(join(out, '.metadata'));
   const { code, stderr } = await run(['bulk', out, '--fhir-url', server.url, '--type', 'Condition', ...QUICK]);
   assert.equal(code, 1);
-  assert.match(stderr, /is for a different set of types and\/or filters/);
+  assert.match(stderr, /is for a different set of types and\/or filters\. Expected:\n  Condition \(no filter\)\n\nbut found:\n  Patient \(no filter\)\n./);
   assert.ok(before.equals(await readFile(join(out, '.metadata'))));
 });
 

@@ -1,6 +1,8 @@
 // Ctrl-C, a reader that goes away, and going on after them.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { filesBelow, printed, run, scratch, start } from './support.mjs';
@@ -59,6 +61,24 @@ test('Ctrl-C while the server prepares, then --cancel: the job is deleted, anoth
   const again = await run([...command, '--cancel']);
   assert.equal(again.code, 1);
   assert.match(again.stderr, /You provided --cancel but no in-progress bulk export was found/);
+});
+
+test('Ctrl-C while a server does not answer: out within 2 s, nothing to cancel', async (t) => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => {
+    silent.closeAllConnections();
+    silent.close();
+  });
+  const out = join(await scratch(t), 'out');
+  const process = start(['bulk', out, '--fhir-url', `http://127.0.0.1:${silent.address().port}/fhir`, '--type', 'Patient']);
+  await printed(process, ({ stderr }) => stderr.includes('Looking at the server'));
+  const asked = Date.now();
+  process.child.kill('SIGINT');
+  const { code, stderr } = await process.ended;
+  assert.ok(Date.now() - asked < 2000);
+  assert.equal(code, 130);
+  assert.match(stderr, /\nInterrupted before the server took on the export\. To start again, run:\n  .* bulk .*\n$/);
 });
 
 test('--cancel where nothing was begun makes no folder', async (t) => {

@@ -1,5 +1,7 @@
 //! Whole bulk exports in virtual time: what a manifest may say besides a list of files, tokens for files, the watermark.
 
+use std::time::Duration;
+
 use serde_json::json;
 use smart_fetch::job::Verdict;
 use smart_fetch::testing::{Host, Reply};
@@ -214,4 +216,19 @@ fn e15_a_file_that_may_be_encrypted_is_no_plain_success() {
     let report = export(&host, &config()).unwrap();
     assert_eq!((report.verdict, report.exit_status), (Verdict::WithErrors, 3));
     assert!(report.issues[0].text.contains("decrypt-key"), "{:?}", report.issues);
+}
+
+#[test]
+fn a_file_given_up_while_the_ledger_is_written_for_another_stops_nothing() {
+    // A slow disk, and every moment in which the refusal can come while p1 is moved into place and written down.
+    for millis in (0..300).step_by(5) {
+        let host = Host::new();
+        host.storage.set_slow(host.clock.clone(), Duration::from_millis(10));
+        serve(&host, &usual());
+        let second = Duration::from_secs(1);
+        host.http.off("GET", "/files/p1").on("GET", "/files/p1", Reply::ndjson(&lines("Patient", 3)).after(second));
+        host.http.on_call("GET", "/files/c1", move |_| Reply::new(400).after(second + Duration::from_millis(millis)));
+        let report = export(&host, &config()).unwrap();
+        assert_eq!((report.verdict, report.resources, report.failed.len()), (Verdict::Incomplete, 5, 1));
+    }
 }

@@ -5,6 +5,7 @@
 mod conformance_a;
 mod conformance_a_capability;
 mod conformance_b;
+mod conformance_b_tokens;
 mod conformance_c;
 mod conformance_c_answer;
 mod conformance_d;
@@ -20,5 +21,6 @@ mod job_manifests;
 mod ndjson;
 mod politeness;
 mod protocol;
+mod single;
 mod smart_server;
 mod smoke;

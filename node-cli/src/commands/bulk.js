@@ -106,9 +106,10 @@ function listenForStop({ job, progress, operand, argv }) {
       if (event.type === 'kickedOff' || (event.type === 'phase' && ['wait', 'download', 'finish'].includes(event.phase))) atServer = true;
     },
     words() {
-      const lines = [`Interrupted. What was received is kept in '${operand}'. To resume, run:`, `  ${repeatCommand(argv)}`];
-      if (atServer) lines.push('To cancel the export on the server instead, run:', `  ${repeatCommand(argv, ['--cancel'])}`);
-      return lines.join('\n');
+      const again = `  ${repeatCommand(argv)}`;
+      if (!atServer) return `Interrupted before the server took on the export. To start again, run:\n${again}`;
+      return `Interrupted. What was received is kept in '${operand}'. To resume, run:\n${again}
+To cancel the export on the server instead, run:\n  ${repeatCommand(argv, ['--cancel'])}`;
     },
     listenNoMore: () => {},
   };
