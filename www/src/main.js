@@ -1,1 +1,136 @@
-import { version } from 'smart-fetch'; document.body.textContent = 'smart-fetch ' + (await version());
+// The page: which view is shown, and the one job that runs in this tab.
+import { $, confirmed, fill, h } from './dom.js';
+import { engine } from './engine.js';
+import { readSignIn } from './keys.js';
+import { recall, remember } from './remembered.js';
+import { leave, showResults } from './results.js';
+import { showProblem, watch } from './run.js';
+import { readRuns, showCount, showRuns } from './runs.js';
+import { route } from './servers.js';
+import { fillIn, setUp, showRoom } from './setup.js';
+import { explain, host } from './words.js';
+
+/** The job at work in this tab: `{ name, job }`. */
+let current;
+/** The folder that the form is to resume, where it has to ask for a secret again. */
+let resuming;
+
+const VIEWS = { new: 'Export FHIR data in this browser', run: 'Running', results: 'Results', runs: 'Runs in this browser' };
+
+/** Shows the view that the address names. */
+async function navigate() {
+  const [view, name] = location.hash.slice(1).split('/');
+  const wanted = view in VIEWS && (view !== 'run' || current || !$('run-problem').hidden) && (view !== 'results' || name) ? view : 'new';
+  const moved = $(`view-${wanted}`).hidden;
+  if (wanted !== 'results') leave();
+  for (const id of Object.keys(VIEWS)) $(`view-${id}`).hidden = id !== wanted;
+  for (const link of document.querySelectorAll('[data-nav]')) {
+    if (link.dataset.nav === wanted) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  document.title = `${VIEWS[wanted]} · smart-fetch`;
+  if (wanted !== 'new') showResuming(undefined);
+  if (moved) {
+    window.scrollTo(0, 0);
+    $(`${wanted}-title`).focus({ preventScroll: true });
+  }
+  if (wanted === 'runs') await showRuns({ running: current?.name, resume, remove: (folder) => remove(folder) });
+  if (wanted === 'results') await open(decodeURIComponent(name));
+}
+
+async function open(name) {
+  const folder = (await (await engine()).folders()).find((candidate) => candidate.name === name) ?? memoryFolders.get(name);
+  if (!folder) {
+    location.hash = '#runs';
+    return;
+  }
+  await showResults(folder, {
+    resume: recall(name) && current?.name !== name ? () => resume(name) : undefined,
+    remove: () => remove(folder),
+  });
+}
+
+/** Folders in memory are in no list; they end with the tab. */
+const memoryFolders = new Map();
+
+async function remove(folder) {
+  if (!(await confirmed('Delete this run?', 'Its data is removed from this browser. Nothing is deleted on the server.', 'Delete'))) return;
+  await folder.remove();
+  memoryFolders.delete(folder.name);
+  remember(folder.name, undefined);
+  if (location.hash === '#runs') await navigate();
+  else location.hash = '#runs';
+}
+
+/** Begins an export in a new folder, or goes on with the one of `name`. */
+async function start({ server, relayed, client, options, remember: settings }, name = resuming) {
+  if (current) {
+    location.hash = '#run';
+    return;
+  }
+  showResuming(undefined);
+  const { openFolder } = await engine();
+  const now = new Date();
+  const stamp = new Date(now - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace('T', ' ').replaceAll(':', '.');
+  const folder = await openFolder(name ?? `${stamp} ${host(server).replaceAll(':', '-')}`);
+  if (folder.storage === 'memory') memoryFolders.set(folder.name, folder);
+  remember(folder.name, { ...settings, started: recall(folder.name)?.started ?? now.getTime() });
+  const job = client.bulk(folder, options);
+  current = { name: folder.name, job };
+  location.hash = '#run';
+  const results = `#results/${encodeURIComponent(folder.name)}`;
+  try {
+    const report = await watch(job, { server, relayed, folder });
+    remember(folder.name, { report });
+    current = undefined;
+    if (location.hash === '#run') location.hash = results;
+  } catch (error) {
+    current = undefined;
+    if (error.code === 'cancelled' && location.hash === '#run') location.hash = results;
+    else showFailure(explain(error, { server, relayed }), folder.name, results);
+  }
+  showCount((await readRuns()).length);
+}
+
+function showFailure(problem, name, results) {
+  const again = h('button', { type: 'button', class: 'primary', onclick: () => resume(name) }, 'Try again');
+  const look = h('button', { type: 'button', class: 'quiet', onclick: () => (location.hash = results) }, 'See what is here');
+  showProblem('bad', problem, h('div', { class: 'row' }, again, look));
+}
+
+/** Goes on with a run, with the settings that it was begun with; secrets were not kept, so the form asks for them. */
+async function resume(name) {
+  const settings = recall(name);
+  fillIn(settings);
+  if (settings.auth === 'token' || (settings.auth === 'smart' && settings.key === 'pasted')) {
+    showResuming(name);
+    location.hash = '#new';
+    $(settings.auth === 'token' ? 'token' : 'jwks').focus();
+    return;
+  }
+  const at = route(settings.server);
+  const { Client } = await engine();
+  const client = new Client({ ...at.options, auth: await readSignIn() });
+  await start({ ...at, client, options: settings.options, remember: settings }, name);
+}
+
+function showResuming(name) {
+  resuming = name;
+  $('resuming').hidden = name === undefined;
+  fill($('resuming'), h('span', {}, 'Going on with a run that was begun before. Its secret was not stored: give it again, then start.'));
+}
+
+setUp((order) => start(order));
+window.addEventListener('hashchange', navigate);
+navigate();
+
+// The wasm comes once the page can be used.
+const later = window.requestIdleCallback ?? setTimeout;
+window.addEventListener('load', () =>
+  later(async () => {
+    const { version } = await engine();
+    $('version').textContent = `smart-fetch ${await version()}`;
+    document.documentElement.dataset.ready = 'true';
+    await showRoom();
+    showCount((await readRuns()).length);
+  }), { once: true });

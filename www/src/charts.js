@@ -1,0 +1,61 @@
+// Charts that are tables too: who cannot see the bars reads the numbers.
+import { fill, h, s } from './dom.js';
+import { count } from './words.js';
+
+/**
+ * Bars beside names, as a table.
+ * @param {HTMLElement} place
+ * @param {string} caption
+ * @param {[string, number][]} rows
+ */
+export function bars(place, caption, rows) {
+  if (rows.length === 0) return fill(place, h('p', { class: 'hint' }, 'There are no resources.'));
+  const most = Math.max(1, ...rows.map(([, number]) => number));
+  return fill(
+    place,
+    h(
+      'table',
+      { class: 'bars' },
+      h('caption', { class: 'unseen' }, caption),
+      h('thead', { class: 'unseen' }, h('tr', {}, h('th', { scope: 'col' }, 'Type'), h('td', {}), h('th', { scope: 'col' }, 'Resources'))),
+      h('tbody', {}, ...rows.map(([name, number]) => {
+        const bar = h('span', { class: 'bar' }, h('span'));
+        bar.firstChild.style.width = `${(number / most) * 100}%`;
+        return h('tr', {}, h('th', { scope: 'row' }, name), h('td', { 'aria-hidden': 'true' }, bar), h('td', { class: 'number' }, count(number)));
+      })),
+    ),
+  );
+}
+
+const [WIDTH, HEIGHT, BOTTOM] = [560, 280, 24];
+
+/**
+ * Columns over time, with the same numbers as a table below.
+ * @param {HTMLElement} place
+ * @param {string} label
+ * @param {{ unit: string, columns: [string, number][], note?: string }} data
+ */
+export function timeline(place, label, { unit, columns, note }) {
+  if (columns.length === 0) return fill(place, h('p', { class: 'hint' }, note ?? 'None of these resources has a date.'));
+  const most = Math.max(...columns.map(([, number]) => number));
+  const step = WIDTH / columns.length;
+  const tall = HEIGHT - BOTTOM - 16;
+  const every = Math.ceil(columns.length / 8);
+  const shapes = [s('line', { class: 'grid', x1: 0, x2: WIDTH, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }), s('text', { x: 0, y: 10 }, count(most))];
+  columns.forEach(([name, number], index) => {
+    const size = number === 0 ? 0 : Math.max(2, (number / most) * tall);
+    const gap = Math.min(4, step * 0.2);
+    const bar = s('rect', { x: index * step + gap / 2, y: HEIGHT - BOTTOM - size, width: step - gap, height: size, rx: Math.min(3, step / 6) });
+    bar.append(s('title', {}, `${name}: ${count(number)}`));
+    shapes.push(bar);
+    if (index % every === 0) shapes.push(s('text', { x: index * step, y: HEIGHT - 6 }, name));
+  });
+  const image = s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': `${label}, by ${unit}. The table below has the numbers.` }, ...shapes);
+  const rows = columns.filter(([, number]) => number > 0).map(([name, number]) => h('tr', {}, h('th', { scope: 'row' }, name), h('td', { class: 'number' }, count(number))));
+  const head = h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, unit === 'year' ? 'Year' : 'Month'), h('th', { scope: 'col', class: 'number' }, 'Resources')));
+  return fill(
+    place,
+    h('figure', { class: 'timeline' }, image, note && h('figcaption', { class: 'hint' }, note),
+      h('details', {}, h('summary', {}, 'As a table'), h('table', {}, h('caption', { class: 'unseen' }, label), head, h('tbody', {}, ...rows)))),
+  );
+}

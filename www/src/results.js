@@ -1,0 +1,183 @@
+// What an export brought, and how to get it out of the browser.
+import { bars, timeline } from './charts.js';
+import { columnsOf, dateOf } from './dates.js';
+import { $, doing, fill, h, pairs, say } from './dom.js';
+import { engine } from './engine.js';
+import { readSome } from './reading.js';
+import { recall } from './remembered.js';
+import { showSample } from './sample.js';
+import { bytes, count, host, plural, when } from './words.js';
+
+/** Resources that are read for the chart over time. */
+const READ = 100_000;
+/** Rows of the lists of problems and files. */
+const ROWS = 100;
+
+let leaving = new AbortController();
+
+/** Stops reading for a view that is no longer shown. */
+export function leave() {
+  leaving.abort();
+  leaving = new AbortController();
+}
+
+/**
+ * @param {import('smart-fetch').Folder} folder
+ * @param {{ resume?: () => void, remove: () => void }} actions
+ */
+export async function showResults(folder, { resume, remove }) {
+  leave();
+  const { signal } = leaving;
+  const status = await folder.status();
+  const remembered = recall(folder.name);
+  const report = remembered?.report;
+  const run = status.runs.at(-1);
+  const output = status.files.filter(({ kind }) => kind === 'output');
+  const total = output.reduce((sum, { resources }) => sum + (resources ?? 0), 0);
+  const stored = status.files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
+
+  $('results-where').textContent = [host(remembered?.server ?? run?.request.fhirUrl ?? ''), remembered && when(remembered.started)].filter(Boolean).join(' · ');
+  showVerdict(status, report, run);
+  const time = run?.transactionTime;
+  fill($('summary'), ...pairs([
+    ['Resources', count(total)],
+    ['Files', count(status.files.length)],
+    ['Stored here', bytes(stored)],
+    report?.deletions > 0 && ['Deletions', count(report.deletions)],
+    time && ['State of the data', URL && when(time)],
+  ]));
+
+  const types = Object.entries(await folder.types()).sort(([, a], [, b]) => (b.resources ?? 0) - (a.resources ?? 0));
+  bars($('by-type'), 'Resources by type', types.map(([type, { resources }]) => [type, resources ?? 0]));
+  const names = types.filter(([, { resources }]) => resources !== 0).map(([type]) => type);
+  const usual = names.find((type) => type !== 'Patient') ?? names[0];
+  choosing('time-type', names, usual, signal, (type) => showTimeline(folder, type, signal));
+  choosing('sample-type', names, names.includes('Patient') ? 'Patient' : names[0], signal, (type) => showSample($('sample'), folder, type, signal));
+  await showProblems(folder, status, report, signal);
+  showFiles(folder, status);
+  showActions(folder, { resume: status.complete ? undefined : resume, remove }, signal);
+}
+
+function showVerdict(status, report, run) {
+  const missing = run?.missing ?? 0;
+  const [kind, title, text] = status.complete && (!report || report.verdict === 'complete') && (run?.errors ?? 0) === 0
+    ? ['good', 'The export is complete.', 'Every file was checked: whole, each line a resource of its type, and as many as the server announced.']
+    : status.complete
+      ? ['warn', 'The export is complete, but the server reported problems.', 'Everything that it offered is here. See “Errors and deletions” below.']
+      : run?.state === 'waiting'
+        ? ['warn', 'The export is not finished: the server was still preparing the files.', 'Resume it to go on waiting.']
+        : ['warn', `The export is not finished${missing > 0 ? `: ${plural(missing, 'file')} of ${count(run.files)} ${missing === 1 ? 'is' : 'are'} missing` : ''}.`, 'What is here is complete and checked. Resume it to get just what is missing.'];
+  $('verdict').className = `banner ${kind}`;
+  fill($('verdict'), h('strong', {}, title), h('span', {}, text));
+}
+
+/** Fills a list of types, and does `show` for the chosen one. */
+function choosing(id, names, first, signal, show) {
+  const select = $(id);
+  fill(select, ...names.map((name) => h('option', { selected: name === first }, name)));
+  select.disabled = names.length === 0;
+  const update = () => show(select.value).catch((error) => {
+    if (!signal.aborted) fill(select.closest('section').lastElementChild, h('p', { class: 'bad-text' }, error.message));
+  });
+  select.addEventListener('change', update, { signal });
+  if (names.length > 0) update();
+  else fill(select.closest('section').lastElementChild, h('p', { class: 'hint' }, 'There are no resources.'));
+}
+
+let timelines = 0;
+
+async function showTimeline(folder, type, signal) {
+  const mine = ++timelines;
+  const place = $('over-time');
+  fill(place, h('p', { class: 'hint' }, 'Reading…'));
+  const counts = new Map();
+  let [read, dated] = [0, 0];
+  for await (const resource of readSome(folder, type, { limit: READ, signal })) {
+    if (mine !== timelines) return;
+    read += 1;
+    const date = dateOf(resource);
+    if (date === undefined) continue;
+    dated += 1;
+    counts.set(date, (counts.get(date) ?? 0) + 1);
+  }
+  if (signal.aborted || mine !== timelines) return;
+  const notes = [read === READ && `The first ${count(READ)} resources.`, dated < read && `${plural(read - dated, 'resource')} without a date.`];
+  timeline(place, `${type} resources over time`, { ...columnsOf(counts), note: notes.filter(Boolean).join(' ') || undefined });
+}
+
+async function showProblems(folder, status, report, signal) {
+  const has = (kind) => status.files.some((file) => file.kind === kind);
+  const issues = [];
+  if (has('error')) {
+    for await (const outcome of readSome(folder, 'OperationOutcome', { limit: ROWS, kind: 'error', signal })) {
+      for (const issue of outcome.issue ?? []) issues.push({ severity: issue.severity, text: issue.diagnostics ?? issue.details?.text ?? issue.code });
+    }
+  }
+  const gone = [];
+  if (has('deleted')) {
+    for await (const bundle of readSome(folder, 'Bundle', { limit: ROWS, kind: 'deleted', signal })) {
+      for (const { request } of bundle.entry ?? []) if (request?.method === 'DELETE') gone.push(request.url);
+    }
+  }
+  const failed = status.complete ? [] : (report?.failed ?? []);
+  const bad = report?.bad ?? [];
+  if (signal.aborted) return;
+  const list = (title, items) => items.length > 0 && [h('h3', {}, title), h('ul', { class: 'issues' }, ...items.slice(0, ROWS))];
+  const item = (severity, text) => h('li', { class: /error|fatal/.test(severity) ? 'bad' : undefined }, h('strong', {}, `${severity}: `), text);
+  $('problems-card').hidden = issues.length + gone.length + failed.length + bad.length === 0;
+  fill(
+    $('problems'),
+    ...[
+      list('Files that could not be had', failed.map(({ name, problem }) => item('missing', `${name}: ${problem}`))),
+      list('What the server reported', issues.map(({ severity, text }) => item(severity ?? 'error', text ?? ''))),
+      list('Lines that are no resources', bad.map((text) => item('error', text))),
+      list('Deleted on the server', gone.map((url) => h('li', {}, h('code', {}, url)))),
+    ].filter(Boolean).flat(),
+  );
+}
+
+function showFiles(folder, status) {
+  const rows = status.files.slice(0, ROWS).map((file) => {
+    const result = h('span', { class: 'status', role: 'status' });
+    const button = h('button', { type: 'button', class: 'link', 'aria-label': `Download ${file.name}` }, 'Download');
+    button.addEventListener('click', () => doing(button, result, '…', async () => (await engine()).saveFile(folder, file.name)));
+    return h('tr', {}, h('th', { scope: 'row' }, file.name), h('td', { class: 'number' }, file.resources === undefined ? '–' : count(file.resources)),
+      h('td', { class: 'number' }, file.bytes === undefined ? '–' : bytes(file.bytes)), h('td', { class: 'number' }, button, result));
+  });
+  const head = ['Name', 'Resources', 'Size'].map((title, index) => h('th', { scope: 'col', class: index > 0 ? 'number' : undefined }, title));
+  const more = status.files.length > ROWS && h('p', { class: 'hint' }, `and ${count(status.files.length - ROWS)} more: save all as zip or to a folder`);
+  fill($('stored'), h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-labelledby': 'stored-title' },
+    h('table', {}, h('thead', {}, h('tr', {}, ...head, h('td', {}))), h('tbody', {}, ...rows))), more);
+}
+
+function showActions(folder, { resume, remove }, signal) {
+  const result = $('save-result');
+  fill(result);
+  const on = (id, listener) => $(id).addEventListener('click', listener, { signal });
+  const progress = (tell) => ({ onProgress: ({ name, bytes: done }) => tell(`${name}, ${bytes(done)} …`) });
+  on('save-zip', () =>
+    doing($('save-zip'), result, 'Packing…', async (tell) => {
+      await unlessDismissed((await engine()).saveZip(folder, { ...progress(tell), fileName: `${folder.name}.zip` }));
+      return 'Saved.';
+    }));
+  $('save-folder').hidden = typeof window.showDirectoryPicker !== 'function';
+  on('save-folder', () =>
+    doing($('save-folder'), result, 'Copying…', async (tell) => {
+      const directory = await unlessDismissed(window.showDirectoryPicker({ mode: 'readwrite' }));
+      const { files, bytes: size } = await (await engine()).copyFolder(folder, directory, progress(tell));
+      return `Copied ${plural(files, 'file')}, ${bytes(size)}, to ${directory.name}. The command line can go on with it.`;
+    }));
+  $('again').hidden = !resume;
+  on('again', () => resume());
+  on('delete', () => remove());
+  say($('results-title'), 'Results');
+}
+
+/** A dialog that the user closed is no failure to explain. */
+async function unlessDismissed(work) {
+  try {
+    return await work;
+  } catch (error) {
+    throw error.name === 'AbortError' || error.code === 'cancelled' ? new Error('Not saved: the dialog was closed.') : error;
+  }
+}

@@ -1,0 +1,77 @@
+// The servers to choose from: those behind the relay that serves this page, and any that the browser reaches by itself.
+import { $, fill, h } from './dom.js';
+import { host } from './words.js';
+
+const PUBLIC_SANDBOX = 'https://bulk-data.smarthealthit.org/fhir';
+const LOCAL_SANDBOX = 'http://127.0.0.1:8080/fhir';
+
+/** What `smart-fetch serve` says of its relay; nothing on a static host. @type {any[]} */
+let relays = [];
+
+async function readRelays() {
+  try {
+    const answer = await fetch('./serve.json', { headers: { accept: 'application/json' }, cache: 'no-store' });
+    if (answer.ok) ({ relays } = await answer.json());
+  } catch {
+    // A static host, which has none.
+  }
+}
+
+function choice(value, title, text, more = {}) {
+  return h('label', { class: 'choice' }, h('input', { type: 'radio', name: 'server', value, ...more }), h('span', {}, h('strong', {}, title), h('small', {}, text)));
+}
+
+/** Shows the choices. */
+export async function showServers() {
+  await readRelays();
+  const behind = relays.map(({ server }, index) =>
+    server === PUBLIC_SANDBOX
+      ? choice(`relay:${index}`, 'Public SMART sandbox', 'bulk-data.smarthealthit.org, synthetic patients; through the relay of this page')
+      : choice(`relay:${index}`, host(server), `${server}, through the relay of this page`),
+  );
+  const missing = relays.some(({ server }) => server === PUBLIC_SANDBOX)
+    ? []
+    : [choice('none', 'Public SMART sandbox', 'It allows no web page to use it. Run “smart-fetch serve”, which relays it, and open the address that it prints', { disabled: true })];
+  fill(
+    $('servers'),
+    ...behind,
+    ...missing,
+    choice('local', 'Sandbox on this machine', 'A small FHIR server for trying things out; start it with “smart-fetch sandbox --port 8080”'),
+    choice('other', 'Another server', 'Your own; it must allow web pages to use it (CORS), or be named to the relay'),
+  );
+  const first = $('servers').querySelector('input:not(:disabled)');
+  first.checked = true;
+}
+
+/** Fits the field of the address to the choice. */
+export function showAddress(value) {
+  const own = value === 'local' || value === 'other';
+  $('field-url').hidden = !own;
+  const url = $('url');
+  if (value === 'local' && url.value === '') url.value = LOCAL_SANDBOX;
+  if (value === 'other' && url.value === LOCAL_SANDBOX) url.value = '';
+  const hint = value === 'local' ? 'What the sandbox printed when it started.' : 'The base URL, as in the documentation of the server.';
+  if ($('url-hint').textContent !== hint) $('url-hint').textContent = hint;
+}
+
+/**
+ * How to reach the server with this address: straight, or through the relay if it is behind it.
+ * @param {string} server
+ * @returns {{ server: string, relayed: boolean, options: object }}
+ */
+export function route(server) {
+  const base = server.trim().replace(/\/+$/, '');
+  if (URL.canParse(base)) {
+    const relay = relays.find((candidate) => new URL(candidate.server).origin === new URL(base).origin);
+    if (relay) {
+      const [from, to] = relay.rewriteUrls.find(([prefix]) => `${base}/`.startsWith(prefix));
+      return { server: base, relayed: true, options: { fhirUrl: to + base.slice(from.length), rewriteUrls: relay.rewriteUrls, headers: relay.headers } };
+    }
+  }
+  return { server: base, relayed: false, options: { fhirUrl: base } };
+}
+
+/** The address that is chosen at the moment. */
+export function chosenServer(value) {
+  return value?.startsWith('relay:') ? relays[Number(value.slice(6))].server : $('url').value;
+}
