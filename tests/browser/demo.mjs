@@ -18,6 +18,8 @@ export async function startServers(t, { relayed = false, ...options } = {}) {
 export async function openDemo(context, url) {
   const wrong = [];
   await context.addInitScript(() => {
+    // Nobody is there to answer its dialog; other browsers do not have it, and download.
+    delete globalThis.showSaveFilePicker;
     addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
   });
   const page = await context.newPage();

@@ -105,6 +105,10 @@ async function resume(name) {
   if (settings.auth === 'token' || (settings.auth === 'smart' && settings.key === 'pasted')) {
     showResuming(name);
     location.hash = '#new';
+    // The view takes the focus when it is shown; here it belongs to the field.
+    await new Promise((resolve) => {
+      window.addEventListener('hashchange', resolve, { once: true });
+    });
     $(settings.auth === 'token' ? 'token' : 'jwks').focus();
     return;
   }

@@ -146,7 +146,7 @@ function showFiles(folder, status) {
   });
   const head = ['Name', 'Resources', 'Size'].map((title, index) => h('th', { scope: 'col', class: index > 0 ? 'number' : undefined }, title));
   const more = status.files.length > ROWS && h('p', { class: 'hint' }, `and ${count(status.files.length - ROWS)} more: save all as zip or to a folder`);
-  fill($('stored'), h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-labelledby': 'stored-title' },
+  fill($('stored'), h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of files' },
     h('table', {}, h('thead', {}, h('tr', {}, ...head, h('td', {}))), h('tbody', {}, ...rows))), more);
 }
 
