@@ -24,16 +24,20 @@ export function createFiles(root) {
     const file = normalize(join(folder, path.endsWith('/') ? `${path}index.html` : path));
     const found = file.startsWith(folder + sep) ? await stat(file).catch(() => undefined) : undefined;
     if (!found?.isFile()) return refuse(404);
-    const zip = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
+    const accepted = request.headers['accept-encoding'] ?? '';
+    // The build leaves a brotli form beside each file.
+    const packed = /\bbr\b/.test(accepted) ? await stat(`${file}.br`).catch(() => undefined) : undefined;
+    const zip = !packed && /\bgzip\b/.test(accepted);
     response.writeHead(200, {
       'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
       // Vite puts a hash of the content into the names of what it builds.
       'cache-control': path.startsWith('/assets/') ? 'max-age=31536000, immutable' : 'no-cache',
       'vary': 'accept-encoding',
-      ...(zip ? { 'content-encoding': 'gzip' } : { 'content-length': found.size }),
+      ...(packed && { 'content-encoding': 'br' }),
+      ...(zip ? { 'content-encoding': 'gzip' } : { 'content-length': (packed ?? found).size }),
     });
     if (request.method === 'HEAD') return response.end();
-    return pipeline([createReadStream(file), ...(zip ? [createGzip()] : []), response]).catch(() => response.destroy());
+    return pipeline([createReadStream(packed ? `${file}.br` : file), ...(zip ? [createGzip()] : []), response]).catch(() => response.destroy());
   };
 }
 
