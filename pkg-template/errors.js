@@ -30,6 +30,7 @@ export class SmartFetchError extends Error {
   static from(thrown, operation) {
     if (thrown instanceof SmartFetchError) return thrown;
     if (typeof thrown?.kind === 'string' && typeof thrown.operation === 'string') return new SmartFetchError(thrown);
+    if (thrown instanceof StorageError || thrown instanceof TransportError) return adapterError(thrown, operation);
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return new SmartFetchError({ kind: 'internal', operation, message, retry: false, exitStatus: 1 }, thrown);
   }
@@ -72,4 +73,30 @@ export class StorageError extends Error {
     this.name = 'StorageError';
     this.kind = kind;
   }
+}
+
+/** As `src/platform/storage.rs` has it, for what is done with storage besides jobs. */
+const CODES = /** @type {Record<string, import('./index.d.ts').ErrorCode>} */ ({
+  notFound: 'notFound',
+  full: 'quota',
+  denied: 'storage',
+  locked: 'locked',
+  unsupported: 'unsupported',
+  other: 'storage',
+});
+
+const HINTS = /** @type {Record<string, string>} */ ({
+  full: 'Free some space, then do the same again.',
+  locked: 'Wait until it has ended, or choose another folder.',
+});
+
+/**
+ * @param {StorageError | TransportError} error
+ * @param {string} operation
+ */
+function adapterError(error, operation) {
+  const isNetwork = error instanceof TransportError;
+  const retry = isNetwork || error.kind === 'full' || error.kind === 'locked';
+  const kind = isNetwork ? 'network' : CODES[error.kind];
+  return new SmartFetchError({ kind, operation, message: error.message, hint: HINTS[error.kind], retry, exitStatus: 1 }, error);
 }

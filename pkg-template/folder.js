@@ -133,8 +133,11 @@ class StoredFile {
   }
 
   /** Its text, decoded. For small files. */
-  text() {
-    return new Response(this.stream({ decode: true })).text();
+  async text() {
+    const decoder = new TextDecoder();
+    let text = '';
+    for await (const bytes of typedChunks(this.#access.bytes(this.name, true))) text += decoder.decode(bytes, { stream: true });
+    return text + decoder.decode();
   }
 }
 

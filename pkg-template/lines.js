@@ -20,7 +20,10 @@ export async function* resourcesOf(file, chunks, onBadLine) {
     try {
       return JSON.parse(line);
     } catch {
-      if (onBadLine) return onBadLine(file, number, line);
+      if (onBadLine) {
+        onBadLine(file, number, line);
+        return undefined;
+      }
       throw new SmartFetchError({
         kind: 'corrupt',
         operation: 'read file',

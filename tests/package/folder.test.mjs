@@ -1,0 +1,100 @@
+// Reading back in Node: what a folder holds, its resources, its files, ZIP, and removing.
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+import { Client, folders, openFolder, zip } from '../../pkg-template/node.js';
+import { unzip } from '../browser/unzip.mjs';
+import { folder as temporary, sandbox } from './helpers.mjs';
+
+async function exported(t, options) {
+  const { url } = await sandbox(t);
+  const path = join(temporary(t), 'export');
+  const folder = await openFolder(path);
+  await new Client({ fhirUrl: url }).bulk(folder, { types: ['Patient', 'Condition'], ...options }).result;
+  return { url, path, folder };
+}
+
+const all = async (items) => {
+  const list = [];
+  for await (const item of items) list.push(item);
+  return list;
+};
+
+for (const compress of [true, false]) {
+  test(`a folder is read back (${compress ? 'gzip' : 'plain'})`, async (t) => {
+    const { url, path, folder } = await exported(t, { compress });
+    const { kind, complete, runs, files } = await folder.status();
+    assert.deepEqual([folder.storage, kind, complete], ['node-fs', 'output', true]);
+    assert.deepEqual(runs.map(({ state, request, missing }) => [state, request.fhirUrl, missing]), [['finished', url, 0]]);
+    assert.deepEqual(files.map(({ name }) => name).sort(), readdirSync(path).filter((name) => /ndjson/.test(name) && name !== 'log.ndjson').sort());
+    const types = await folder.types();
+    for (const type of ['Patient', 'Condition']) {
+      const found = await all(folder.resources(type));
+      assert.equal(found.length, types[type].resources);
+      assert.ok(found.length > 0 && found.every(({ resourceType }) => resourceType === type));
+    }
+    const [first] = files;
+    const stored = readFileSync(join(path, first.name));
+    assert.ok(stored.equals(Buffer.from(await (await folder.file(first.name).blob()).arrayBuffer())));
+    assert.ok(stored.equals(Buffer.concat(await all(folder.file(first.name).stream()))));
+    assert.equal((await folder.file(first.name).text()).trim().split('\n').length, first.resources);
+    assert.equal(JSON.parse(await folder.file('.metadata').text()).kind, 'output');
+    await assert.rejects(folder.file('none').text(), { code: 'notFound' });
+    await assert.rejects(folder.file('../secret').text(), { code: 'storage' });
+  });
+}
+
+test('files of other programs: several gzip members, no ledger, links', async (t) => {
+  const path = temporary(t);
+  const lines = (ids) => ids.map((id) => `{"resourceType":"Patient","id":"${id}"}\n`).join('');
+  writeFileSync(join(path, 'Patient.001.ndjson.gz'), Buffer.concat([gzipSync(lines(['a', 'b'])), gzipSync(lines(['ü']))]));
+  writeFileSync(join(path, 'Patient.002.ndjson'), lines(['d']).trimEnd());
+  writeFileSync(join(path, 'Patient.003.ndjson.gz.part'), 'half');
+  writeFileSync(join(path, 'notes.txt'), 'mine');
+  const folder = await openFolder(path);
+  assert.deepEqual((await all(folder.resources('Patient'))).map(({ id }) => id), ['a', 'b', 'ü', 'd']);
+  assert.deepEqual(await folder.types(), { Patient: { files: 2, resources: undefined } });
+});
+
+test('a ZIP file of a folder', async (t) => {
+  const { path, folder } = await exported(t);
+  const entries = unzip(Buffer.concat(await all(zip(folder))));
+  assert.deepEqual([...entries.keys()].sort(), readdirSync(path).sort());
+  for (const [name, bytes] of entries) assert.ok(bytes.equals(readFileSync(join(path, name))), name);
+});
+
+test('removing takes what is ours and leaves the rest', async (t) => {
+  const { path, folder } = await exported(t);
+  writeFileSync(join(path, 'notes.txt'), 'mine');
+  mkdirSync(join(path, 'error'), { recursive: true });
+  writeFileSync(join(path, 'Patient.009.ndjson.gz.part'), 'half');
+  assert.deepEqual((await folders(join(path, '..'))).map(({ name }) => name), [path]);
+  await folder.remove();
+  assert.deepEqual(readdirSync(path), ['notes.txt']);
+  const { url } = await sandbox(t);
+  const other = await openFolder(join(temporary(t), 'other'));
+  const job = new Client({ fhirUrl: url }).bulk(other, { types: ['Patient'] });
+  for await (const { type } of job) {
+    if (type !== 'kickedOff') continue;
+    await assert.rejects(other.remove(), { code: 'locked' });
+    break;
+  }
+  assert.equal((await job.result).verdict, 'complete');
+  assert.ok(existsSync(other.name));
+});
+
+test('a paused job sends nothing', async (t) => {
+  const server = await sandbox(t, { faults: { page: 2, pending: 0, latency: 5 } });
+  const job = new Client({ fhirUrl: server.url }).bulk(await openFolder(join(temporary(t), 'paused')), { types: ['Patient'] });
+  for await (const { type } of job) if (type === 'fileFinished') break;
+  job.pause();
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  server.clearRequests();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.deepEqual(server.requests, []);
+  job.resume();
+  assert.equal((await job.result).verdict, 'complete');
+});
