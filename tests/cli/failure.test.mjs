@@ -1,11 +1,12 @@
 // Bad input, bad servers, bad folders: one clear message, the right exit status, nothing lost.
 import assert from 'node:assert/strict';
-import { open, readdir, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { filesBelow, run, scratch } from './support.mjs';
-import { QUICK, sandbox } from './server.mjs';
+import { fixtureFiles, QUICK, sandbox } from './server.mjs';
 
 /** A server of our own; resolves to its base URL. */
 async function serve(t, handler) {
@@ -75,6 +76,25 @@ test('a folder that cannot be made or written: exit 1, the message names it', as
     assert.equal(code, 1, stderr);
     assert.match(stderr, /\/proc\//);
     assert.doesNotMatch(stderr, /Internal error|at .*\.js:\d+/);
+  }
+});
+
+test('a disk that takes no more: exit 1, what is there stays, and the same command goes on when there is room', async (t) => {
+  const server = await sandbox(t);
+  const out = join(await scratch(t), 'out');
+  const command = ['bulk', out, '--fhir-url', server.url, '--type', 'Patient,Observation', '--no-default-filters', ...QUICK];
+  // No file above 8 KB: Patient fits, Observation does not.
+  const full = await run(command, { through: ['sh', '-c', 'ulimit -f 16; exec "$@"', 'sh'] });
+  assert.equal(full.code, 1);
+  assert.match(lastLine(full.stderr), /^Observation\.00\d\.ndjson\.gz\.part: file too large .* Free some space, then run the same command again/);
+  assert.deepEqual((await readdir(out)).filter((name) => /^Observation.*gz$/.test(name)), [], 'no torn file has its final name');
+
+  const again = await run(command);
+  assert.equal(again.code, 0, again.stderr);
+  assert.equal(server.requests.filter(({ url }) => url.includes('$export')).length, 1, 'no second kick-off');
+  for (const name of ['Patient.001', 'Observation.001', 'Observation.002']) {
+    const bytes = gunzipSync(await readFile(join(out, `${name}.ndjson.gz`)));
+    assert.ok(bytes.equals(fixtureFiles().get(name)), name);
   }
 });
 

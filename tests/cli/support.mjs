@@ -14,10 +14,11 @@ const DEADLINE_MILLIS = 120_000;
 /**
  * Starts the command line.
  * @param {string[]} args
- * @param {{env?: object, cwd?: string, stdio?: any}} [options]
+ * @param {{env?: object, cwd?: string, stdio?: any, through?: string[]}} [options] `through`: a command that starts it
  */
-export function start(args, { env, cwd, stdio = ['ignore', 'pipe', 'pipe'] } = {}) {
-  const child = spawn(process.execPath, [BIN, ...args], {
+export function start(args, { env, cwd, stdio = ['ignore', 'pipe', 'pipe'], through = [] } = {}) {
+  const [command, ...rest] = [...through, process.execPath, BIN, ...args];
+  const child = spawn(command, rest, {
     cwd,
     stdio,
     env: { ...process.env, NO_COLOR: '1', ...env },
