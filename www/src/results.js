@@ -10,6 +10,8 @@ import { bytes, count, host, plural, when } from './words.js';
 
 /** Resources that are read for the chart over time. */
 const READ = 100_000;
+/** Bundles of deletions that are read. */
+const DELETED = 20_000;
 /** Rows of the lists of problems and files. */
 const ROWS = 100;
 
@@ -36,15 +38,15 @@ export async function showResults(folder, { resume, remove }) {
   const total = output.reduce((sum, { resources }) => sum + (resources ?? 0), 0);
   const stored = status.files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
 
-  $('results-where').textContent = [host(remembered?.server ?? run?.request.fhirUrl ?? ''), remembered && when(remembered.started)].filter(Boolean).join(' · ');
-  showVerdict(status, report, run);
   const time = run?.transactionTime;
+  const where = [host(remembered?.server ?? run?.request.fhirUrl ?? ''), remembered && `begun ${when(remembered.started)}`, time && `data as of ${when(time)}`];
+  $('results-where').textContent = where.filter(Boolean).join(' · ');
+  showVerdict(status, report, run);
   fill($('summary'), ...pairs([
     ['Resources', count(total)],
     ['Files', count(status.files.length)],
     ['Stored here', bytes(stored)],
     report?.deletions > 0 && ['Deletions', count(report.deletions)],
-    time && ['State of the data', URL && when(time)],
   ]));
 
   const types = Object.entries(await folder.types()).sort(([, a], [, b]) => (b.resources ?? 0) - (a.resources ?? 0));
@@ -113,10 +115,15 @@ async function showProblems(folder, status, report, signal) {
       for (const issue of outcome.issue ?? []) issues.push({ severity: issue.severity, text: issue.diagnostics ?? issue.details?.text ?? issue.code });
     }
   }
-  const gone = [];
+  /** Deleted resources by type. @type {Map<string, string[]>} */
+  const gone = new Map();
   if (has('deleted')) {
-    for await (const bundle of readSome(folder, 'Bundle', { limit: ROWS, kind: 'deleted', signal })) {
-      for (const { request } of bundle.entry ?? []) if (request?.method === 'DELETE') gone.push(request.url);
+    for await (const bundle of readSome(folder, 'Bundle', { limit: DELETED, kind: 'deleted', signal })) {
+      for (const { request } of bundle.entry ?? []) {
+        if (request?.method !== 'DELETE' || typeof request.url !== 'string') continue;
+        const [type] = request.url.split('/');
+        gone.set(type, [...(gone.get(type) ?? []), request.url.slice(type.length + 1)]);
+      }
     }
   }
   const failed = status.complete ? [] : (report?.failed ?? []);
@@ -124,14 +131,14 @@ async function showProblems(folder, status, report, signal) {
   if (signal.aborted) return;
   const list = (title, items) => items.length > 0 && [h('h3', {}, title), h('ul', { class: 'issues' }, ...items.slice(0, ROWS))];
   const item = (severity, text) => h('li', { class: /error|fatal/.test(severity) ? 'bad' : undefined }, h('strong', {}, `${severity}: `), text);
-  $('problems-card').hidden = issues.length + gone.length + failed.length + bad.length === 0;
+  $('problems-card').hidden = issues.length + gone.size + failed.length + bad.length === 0;
   fill(
     $('problems'),
     ...[
       list('Files that could not be had', failed.map(({ name, problem }) => item('missing', `${name}: ${problem}`))),
       list('What the server reported', issues.map(({ severity, text }) => item(severity ?? 'error', text ?? ''))),
       list('Lines that are no resources', bad.map((text) => item('error', text))),
-      list('Deleted on the server', gone.map((url) => h('li', {}, h('code', {}, url)))),
+      list('Deleted on the server', [...gone].map(([type, ids]) => h('li', {}, h('details', {}, h('summary', {}, `${type}: ${count(ids.length)}`), h('p', { class: 'ids' }, ids.slice(0, ROWS).join(', '), ids.length > ROWS && ' …'))))),
     ].filter(Boolean).flat(),
   );
 }
