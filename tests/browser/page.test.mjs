@@ -1,6 +1,10 @@
 // The demo page as its users have it: built, served by `serve`, in Chromium.
 import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { Client, openFolder } from 'smart-fetch';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { startServe } from '../../node-cli/src/serve/index.js';
 import { chooseServer, openDemo, PAGE, resultsShown, startServers } from './demo.mjs';
@@ -169,4 +173,22 @@ test('groups are looked for where the server lists them', async (t) => {
   await page.getByRole('button', { name: 'Start the export' }).click();
   await resultsShown(page);
   assert.ok((await shownTypes(page)).Patient > 0);
+});
+
+test('a folder of the command line can be brought in; one that is none is refused', async (t) => {
+  const { sandbox, serve } = await startServers(t);
+  const folder = await mkdtemp(join(tmpdir(), 'smart-fetch-page-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  await mkdir(join(folder, 'other'));
+  await writeFile(join(folder, 'other/notes.txt'), 'nothing');
+  const report = await new Client({ fhirUrl: sandbox.url }).bulk(await openFolder(join(folder, 'export')), { types: ['Patient', 'Condition'] }).result;
+  const { page, wrong } = await openDemo(await startBrowser(t), `${serve.url}/#runs`);
+  await page.locator('#import').setInputFiles(join(folder, 'other'));
+  await page.locator('#import-result.bad-text').waitFor();
+  await page.getByText('There are none yet.').waitFor();
+  await page.locator('#import').setInputFiles(join(folder, 'export'));
+  await page.getByRole('button', { name: /^Open/ }).click();
+  await resultsShown(page);
+  assert.equal((await shownTypes(page)).Condition, report.types.Condition.resources);
+  assert.deepEqual(wrong, []);
 });

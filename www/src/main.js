@@ -5,7 +5,7 @@ import { readSignIn } from './keys.js';
 import { recall, remember } from './remembered.js';
 import { leave, showResults } from './results.js';
 import { showProblem, watch } from './run.js';
-import { readRuns, showCount, showRuns } from './runs.js';
+import { readRuns, setUpImport, showCount, showRuns } from './runs.js';
 import { route } from './servers.js';
 import { fillIn, setUp, showRoom } from './setup.js';
 import { explain, host } from './words.js';
@@ -34,9 +34,11 @@ async function navigate() {
     window.scrollTo(0, 0);
     $(`${wanted}-title`).focus({ preventScroll: true });
   }
-  if (wanted === 'runs') await showRuns({ running: current?.name, resume, remove: (folder) => remove(folder) });
+  if (wanted === 'runs') await listRuns();
   if (wanted === 'results') await open(decodeURIComponent(name));
 }
+
+const listRuns = () => showRuns({ running: current?.name, resume, remove });
 
 async function open(name) {
   const folder = (await (await engine()).folders()).find((candidate) => candidate.name === name) ?? memoryFolders.get(name);
@@ -125,6 +127,7 @@ function showResuming(name) {
 }
 
 setUp((order) => start(order));
+setUpImport(listRuns);
 window.addEventListener('hashchange', navigate);
 navigate();
 

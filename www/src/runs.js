@@ -1,5 +1,5 @@
 // The runs that this browser keeps.
-import { $, fill, h } from './dom.js';
+import { $, doing, fill, h } from './dom.js';
 import { engine } from './engine.js';
 import { recall } from './remembered.js';
 import { bytes, count, host, plural, when } from './words.js';
@@ -34,6 +34,51 @@ export async function showRuns({ running, resume, remove }) {
   $('usage').textContent = `${room}${persisted ? 'The browser promised to keep the data.' : 'A browser may remove what it stores: save what matters.'}`;
   if (runs.length === 0) return fill($('runs'), h('div', { class: 'card' }, h('p', {}, 'There are none yet. ', h('a', { href: '#new' }, 'Start an export.'))));
   return fill($('runs'), h('ul', { class: 'runs' }, ...runs.map((run) => row(run, { running, resume, remove }))));
+}
+
+/**
+ * Lets the user bring in a folder that was made elsewhere.
+ * @param {() => Promise<unknown>} done
+ */
+export function setUpImport(done) {
+  const [input, button] = [$('import'), $('import-button')];
+  const take = (choose) =>
+    doing(button, $('import-result'), 'Copying…', async (tell) => {
+      const { name, source } = await choose();
+      const copied = await bringIn(name, source, ({ name: file, bytes: size }) => tell(`${file}, ${bytes(size)} …`)).finally(done);
+      return `Brought in ${plural(copied.files, 'file')}, ${bytes(copied.bytes)}.`;
+    });
+  button.addEventListener('click', () => {
+    // Where the browser can hand over a whole folder; the file field may leave out what is hidden.
+    if (typeof window.showDirectoryPicker !== 'function') return input.click();
+    return take(async () => {
+      const source = await window.showDirectoryPicker().catch(() => undefined);
+      if (!source) throw new Error('No folder was chosen.');
+      return { name: source.name, source };
+    });
+  });
+  input.addEventListener('change', () =>
+    take(async () => {
+      const source = [...input.files];
+      input.value = '';
+      if (source.length === 0) throw new Error('There are no files in it.');
+      return { name: source[0].webkitRelativePath.split('/')[0], source };
+    }));
+}
+
+/** Copies what was picked into a new folder of this browser. */
+async function bringIn(name, source, onProgress) {
+  const { folders, importFolder, openFolder } = await engine();
+  const taken = new Set((await folders()).map((folder) => folder.name));
+  let free = `${name} (brought in)`;
+  for (let number = 2; taken.has(free); number += 1) free = `${name} (brought in, ${number})`;
+  const folder = await openFolder(free);
+  try {
+    return await importFolder(folder, source, { onProgress });
+  } catch (error) {
+    await folder.remove();
+    throw error;
+  }
 }
 
 function row({ folder, status, remembered, time }, { running, resume, remove }) {
