@@ -147,7 +147,7 @@ export interface TransferTask {
 }
 
 /** `TransferOutcome` of `src/platform/transfer.rs`. */
-export type TransferOutcome = { outcome: 'stored' | 'refused' | 'broken'; [key: string]: unknown };
+export type TransferOutcome = { stored: object } | { refused: object } | { broken: object };
 
 /** Called with bytes received and resources seen. */
 export type OnProgress = (received: number, resources: number) => void;

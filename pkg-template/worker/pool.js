@@ -114,7 +114,7 @@ export class TransferPool {
     if (!this.#members.delete(member)) return;
     for (const { resolve, received } of member.running.values()) {
       const message = `the worker that fetched the file ended: ${reason}`;
-      resolve({ outcome: 'broken', error: { kind: 'interrupted', message }, received });
+      resolve({ broken: { error: { kind: 'interrupted', message }, received } });
     }
     member.running.clear();
   }

@@ -8,7 +8,7 @@ use futures_util::lock::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::json;
 
-use super::manifest::Manifest;
+use super::manifest::{Manifest, ManifestFile};
 use crate::Result;
 use crate::auth::{TokenRule, Withheld};
 use crate::event::Event;
@@ -38,15 +38,16 @@ pub fn content_of(job: &Job, kind: FileKind) -> Content {
 /// Gives files that are missing the URLs that a fresh reading of their manifest has for them: by URL without its signature,
 /// or, where the list has the same kinds and types in the same order, by place.
 fn renew_urls(files: &mut [FileEntry], fresh: &Manifest) {
-    let by_identity: BTreeMap<_, &str> = fresh.files.iter().map(|file| (file.identity(), file.url.as_str())).collect();
+    let mut by_identity: BTreeMap<String, u64> = BTreeMap::new();
+    by_identity.extend(fresh.files.iter().map(ManifestFile::identity).zip(0..));
     let same_shape = files.len() == fresh.files.len()
         && files
             .iter()
             .zip(&fresh.files)
             .all(|(old, new)| (old.kind, old.resource_type.as_deref()) == (new.kind, new.safe_type()));
     for (index, file) in files.iter_mut().enumerate().filter(|(_, file)| file.state != FileState::Done) {
-        if let Some(url) = by_identity.get(&file.identity()) {
-            (*url).clone_into(&mut file.url);
+        if let Some(at) = by_identity.get(&file.identity()) {
+            file.url.clone_from(&fresh.files[*at as usize].url);
         } else if same_shape {
             file.url.clone_from(&fresh.files[index].url);
         }

@@ -88,7 +88,7 @@ pub struct Capability {
     pub types: Option<BTreeMap<String, TypeCapability>>,
     /// Search parameters for all types.
     pub search_params: BTreeSet<String>,
-    operations: BTreeMap<Place, Vec<Operation>>,
+    operations: Vec<(Place, Operation)>,
     stu: Option<Stu>,
 }
 
@@ -179,27 +179,27 @@ impl Capability {
         let invoke = if by_name(name).is_some() { "export" } else { name };
         let stu = name.strip_prefix("export-v").and_then(Stu::parse).or_else(|| ig_version(definition));
         let operation = Operation { name: invoke.to_owned(), stu };
-        let list = self.operations.entry(place).or_default();
-        if !list.contains(&operation) {
-            list.push(operation);
+        let entry = (place, operation);
+        if !self.operations.contains(&entry) {
+            self.operations.push(entry);
         }
     }
 
     /// The export operations advertised for a level.
-    pub fn exports(&self, level: &Level) -> &[Operation] {
+    pub fn exports(&self, level: &Level) -> impl Iterator<Item = &Operation> {
         let place = match level {
             Level::System => Place::System,
             Level::Patient => Place::Patient,
             Level::Group(_) => Place::Group,
         };
-        self.operations.get(&place).map_or(&[], Vec::as_slice)
+        self.operations.iter().filter(move |(at, _)| *at == place).map(|(_, operation)| operation)
     }
 
     /// The operation to invoke for a level: the newest one that `accept` takes, else plain `export` in the version that
     /// the statement claims as a whole. Never `None`: an export that is not advertised is tried all the same.
     pub fn export(&self, level: &Level, accept: impl Fn(Stu) -> bool) -> Operation {
         let fits = |operation: &&Operation| operation.stu.is_none_or(&accept);
-        let best = self.exports(level).iter().filter(fits).max_by_key(|operation| operation.stu);
+        let best = self.exports(level).filter(fits).max_by_key(|operation| operation.stu);
         let mut best = best.cloned().unwrap_or_else(|| Operation { name: "export".to_owned(), stu: None });
         best.stu = best.stu.or(self.stu);
         best

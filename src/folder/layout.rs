@@ -31,25 +31,34 @@ pub const LOG: &str = "log.ndjson";
 /// Ends the name of a file that is not complete yet.
 pub const PART: &str = ".part";
 
+/// A set of paths, filled one by one: collecting would sort first, which is much code for nothing.
+pub(crate) fn set(paths: &mut dyn Iterator<Item = String>) -> BTreeSet<String> {
+    let mut set = BTreeSet::new();
+    for path in paths {
+        set.insert(path);
+    }
+    set
+}
+
 /// Gives out names `Type.001.ndjson.gz`, each once.
 #[derive(Debug, Default)]
 pub struct Namer {
     ending: String,
-    first: u32,
+    first: u64,
     taken: BTreeSet<String>,
-    next: BTreeMap<(FileKind, String), u32>,
+    next: BTreeMap<String, u64>,
 }
 
 impl Namer {
     /// A namer of files that end in `ending`, such as `.ndjson.gz`; avoids the names in `taken`, whatever their ending.
     pub fn new(ending: &str, taken: impl IntoIterator<Item = String>) -> Self {
-        let taken = taken.into_iter().map(|name| stem(&name).to_owned()).collect();
+        let taken = set(&mut taken.into_iter().map(|name| stem(&name).to_owned()));
         Self { ending: ending.to_owned(), first: 0, taken, next: BTreeMap::new() }
     }
 
     /// Starts to count after `number` for every type.
     #[must_use]
-    pub fn after(mut self, number: u32) -> Self {
+    pub fn after(mut self, number: u64) -> Self {
         self.first = number;
         self
     }
@@ -62,10 +71,11 @@ impl Namer {
             FileKind::Deleted => "Bundle",
         };
         let resource_type = resource_type.filter(|name| is_safe(name)).unwrap_or(fallback);
-        let next = self.next.entry((kind, resource_type.to_owned())).or_insert(self.first);
+        let series = format!("{}{resource_type}", subfolder(kind));
+        let next = self.next.entry(series.clone()).or_insert(self.first);
         loop {
             *next += 1;
-            let stem = format!("{}{resource_type}.{next:03}", subfolder(kind));
+            let stem = format!("{series}.{next:03}");
             if self.taken.insert(stem.clone()) {
                 return format!("{stem}{}", self.ending);
             }
@@ -95,7 +105,7 @@ fn stem(path: &str) -> &str {
 }
 
 /// The number in a data file's name; 0 if it has none.
-pub fn number(path: &str) -> u32 {
+pub fn number(path: &str) -> u64 {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.split('.').nth(1).and_then(|number| number.parse().ok()).unwrap_or_default()
 }

@@ -122,8 +122,8 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
     /// say so yet. What the ledger calls done and is not there is to be fetched again. Returns how many files are here.
     pub async fn settle(&self) -> Result<usize> {
         let mut present = self.data_files().await?;
-        let ours: BTreeSet<String> =
-            self.ledger().jobs.iter().flat_map(|job| job.files.iter().map(|file| file.name.clone())).collect();
+        let ours =
+            layout::set(&mut self.ledger().jobs.iter().flat_map(|job| job.files.iter().map(|file| file.name.clone())));
         let is_leftover = |path: &&String| path.split_once(PART).is_some_and(|(name, _)| ours.contains(name));
         let leftovers: Vec<_> = present.iter().filter(is_leftover).cloned().collect();
         for path in leftovers {
@@ -174,12 +174,12 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
                 .filter(|file| file.state == FileState::Done)
                 .flat_map(|file| file.parts.iter().chain([&file.name]))
         }
-        let stale: BTreeSet<String> = {
+        let stale: Vec<String> = {
             let ledger = self.ledger();
             let (left, kept): (Vec<&Job>, Vec<&Job>) =
                 ledger.jobs.iter().partition(|job| job.state == super::JobState::Abandoned);
-            let kept: BTreeSet<&String> = kept.into_iter().flat_map(names).collect();
-            left.into_iter().flat_map(names).filter(|name| !kept.contains(name)).cloned().collect()
+            let kept = layout::set(&mut kept.into_iter().flat_map(names).cloned());
+            left.into_iter().flat_map(names).filter(|name| !kept.contains(*name)).cloned().collect()
         };
         for name in stale {
             self.platform.storage().remove(&name).await?;
@@ -190,10 +190,10 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
     /// Gives names to files that have none yet. Files of types that this job exports replace what an unfinished run left.
     pub async fn name_files(&self, job: &mut Job, compress: bool) -> Result<()> {
         let present = self.data_files().await?;
-        let ours: BTreeSet<String> = {
+        let ours = {
             let ledger = self.ledger();
             let unfinished = ledger.jobs.iter().filter(|j| j.state == super::JobState::Abandoned);
-            unfinished.flat_map(|j| j.files.iter().map(|f| f.name.clone())).collect()
+            layout::set(&mut unfinished.flat_map(|j| j.files.iter().map(|f| f.name.clone())))
         };
         let may_replace = |path: &str| {
             let name = path.rsplit('/').next().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::layout::{self, FileKind};
-use super::ledger::{FileEntry, FileState, Job, JobState, Ledger};
+use super::ledger::{FileState, Job, JobState, Ledger};
 use super::metadata::Metadata;
 use crate::Result;
 use crate::fhir::resource_type::is_safe;
@@ -81,15 +81,15 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
     let metadata = Metadata::load_any(platform).await?;
     let ledger = Ledger::load(&metadata)?;
     // Files of an unfinished job that had their name before it began: there may be an older one of that name.
-    let unclear: BTreeSet<&str> = ledger
-        .jobs
-        .iter()
-        .flat_map(|job| &job.files)
-        .filter(|file| file.replaces && file.state != FileState::Done)
-        .map(|file| file.name.as_str())
-        .collect();
-    let known: BTreeMap<&str, &FileEntry> =
-        ledger.jobs.iter().flat_map(|job| &job.files).map(|file| (file.name.as_str(), file)).collect();
+    let (mut unclear, mut known) = (BTreeSet::<String>::new(), BTreeMap::<String, u64>::new());
+    for file in ledger.jobs.iter().flat_map(|job| &job.files) {
+        if file.replaces && file.state != FileState::Done {
+            unclear.insert(file.name.clone());
+        }
+        if let Some(resources) = file.resources {
+            known.insert(file.name.clone(), resources);
+        }
+    }
     let mut files = Vec::new();
     for (folder, kind) in [("", FileKind::Output), ("error/", FileKind::Error), ("deleted/", FileKind::Deleted)] {
         for entry in platform.storage().list(folder.trim_end_matches('/')).await? {
@@ -98,7 +98,7 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
             if unclear.contains(name.as_str()) {
                 continue;
             }
-            let resources = known.get(name.as_str()).and_then(|file| file.resources);
+            let resources = known.get(&name).copied();
             let resource_type = resource_type.to_owned();
             files.push(FileView {
                 name,
@@ -109,7 +109,7 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
             });
         }
     }
-    files.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    files.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(FolderView {
         kind: metadata.text("kind").map(str::to_owned),
         complete: metadata.get("complete").and_then(serde_json::Value::as_bool).unwrap_or_default(),

@@ -303,14 +303,15 @@ impl<P: Platform> Run<'_, '_, P> {
 
     async fn take_manifest(&self, manifest: &Manifest, log: &Log<'_, P>, problem: Option<&Error>) -> Result<()> {
         let Some(mut job) = self.folder.open_job() else { return Ok(()) };
-        let known = std::mem::take(&mut job.files);
-        let known: BTreeMap<_, _> = known.into_iter().map(|file| (file.identity(), file)).collect();
+        let before = std::mem::take(&mut job.files);
+        let mut known: BTreeMap<String, u64> = BTreeMap::new();
+        known.extend(before.iter().map(FileEntry::identity).zip(0..));
         job.files = manifest
             .files
             .iter()
             .map(|file| match known.get(&file.identity()) {
                 // Listed by an earlier run whose manifest broke off.
-                Some(old) => FileEntry { url: file.url.clone(), ..old.clone() },
+                Some(at) => FileEntry { url: file.url.clone(), ..before[*at as usize].clone() },
                 None => FileEntry::new(file),
             })
             .collect();
@@ -389,7 +390,7 @@ impl<P: Platform> Run<'_, '_, P> {
     fn check_files(&self) {
         let Some(job) = self.folder.open_job() else { return };
         let mut strange = Vec::new();
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<String, u64> = BTreeMap::new();
         for file in job.files.iter().filter(|file| file.kind == FileKind::Output && file.state == FileState::Done) {
             let resources = file.resources.unwrap_or_default();
             if let Some(count) = file.count.filter(|count| *count != resources) {

@@ -3,8 +3,6 @@
 //! The key `filters` is the reference's: it compares it as a whole, and has only types that the CapabilityStatement lists. Types
 //! that we ask for besides are in a key of our own, so that either program can carry on with the other's folder.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use crate::config::{BulkConfig, SinceMode};
@@ -27,8 +25,9 @@ pub(super) fn check<P: Platform>(
     let metadata = folder.metadata();
     let Some(listed) = metadata.get("filters").and_then(Value::as_object) else { return Ok(()) };
     let unlisted = metadata.get(UNLISTED).and_then(Value::as_object);
-    let found: BTreeMap<&String, &Value> = listed.iter().chain(unlisted.into_iter().flatten()).collect();
-    for resource_type in plan.types.clone().iter().filter(|t| !found.contains_key(t)) {
+    let mut found = listed.clone();
+    found.extend(unlisted.into_iter().flatten().map(|(t, filters)| (t.clone(), filters.clone())));
+    for resource_type in plan.types.clone().iter().filter(|t| !found.contains_key(*t)) {
         let may_lack = capability.lists(resource_type) != Some(true) && !plan.named;
         if unlisted.is_some() && may_lack {
             // The server refused it when the folder was begun.
@@ -39,8 +38,7 @@ pub(super) fn check<P: Platform>(
     if config.default_filters && !user_filters {
         plan.take_default_filter(listed.get("Observation"));
     }
-    let wanted = plan.filters_value();
-    let wanted: BTreeMap<&String, &Value> = wanted.as_object().into_iter().flatten().collect();
+    let wanted = plan.filters_map();
     // A folder that only the reference has seen lacks what it would not ask for.
     let is_extra = |t: &str| unlisted.is_none() && capability.lists(t) == Some(false);
     let same = wanted.iter().all(|(t, filters)| found.get(t).map_or_else(|| is_extra(t), |other| other == filters))
@@ -82,8 +80,7 @@ pub(super) fn check_request<P: Platform>(folder: &OutputFolder<'_, P>, request: 
 
 /// Writes down what the folder is for.
 pub(super) fn note(metadata: &mut Metadata, capability: &Capability, plan: &Plan) {
-    let filters = plan.filters_value();
-    let filters = filters.as_object().cloned().unwrap_or_default();
+    let filters = plan.filters_map();
     let stands_in = |key: &str, t: &str| metadata.get(key).is_some_and(|filters| filters.get(t).is_some());
     let (listed, unlisted): (Map<_, _>, Map<_, _>) = filters.into_iter().partition(|(t, _)| {
         // Where a type stands already, it stays, whatever the server lists by now.
@@ -98,7 +95,7 @@ pub(super) fn note(metadata: &mut Metadata, capability: &Capability, plan: &Plan
         let mut types: Vec<String> = before.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         types.retain(|t| done.contains_key(t));
         types.extend(plan.since_types.iter().filter(|t| !done.contains_key(*t)).cloned());
-        types.sort();
+        types.sort_unstable();
         metadata.set("sinceMode", mode_text(mode));
         metadata.set("sinceResources", types);
     }
@@ -118,7 +115,7 @@ fn mode_text(mode: SinceMode) -> &'static str {
     }
 }
 
-fn pretty(filters: &BTreeMap<&String, &Value>) -> String {
+fn pretty(filters: &Map<String, Value>) -> String {
     let mut lines = Vec::new();
     for (name, list) in filters {
         let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -127,5 +124,6 @@ fn pretty(filters: &BTreeMap<&String, &Value>) -> String {
         }
         lines.extend(list.iter().map(|filter| format!("  {name}?{}", filter.as_str().unwrap_or_default())));
     }
+    lines.sort_unstable();
     lines.join("\n")
 }

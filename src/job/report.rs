@@ -154,7 +154,10 @@ impl BulkReport {
             let empty = job.types.iter().filter(|t| !here(t) && !missing(t));
             report.empty_types = empty.cloned().collect();
         }
-        report.issues.sort_by_key(|issue| !matches!(issue.severity.as_str(), "fatal" | "error"));
+        let issues = std::mem::take(&mut report.issues).into_iter();
+        let (errors, others): (Vec<_>, Vec<_>) = issues.partition(|i| matches!(i.severity.as_str(), "fatal" | "error"));
+        report.issues = errors;
+        report.issues.extend(others);
         report.issues.dedup();
         report.issues.truncate(EXAMPLES);
         report.verdict = if !report.failed.is_empty() {

@@ -124,7 +124,9 @@ impl Tally {
         if expected > 0 {
             *facts.types.entry(expected_type).or_default() += expected;
         }
-        facts.issues.sort_by_key(|issue| !is_error(issue));
+        let (errors, others): (Vec<_>, Vec<_>) = std::mem::take(&mut facts.issues).into_iter().partition(is_error);
+        facts.issues = errors;
+        facts.issues.extend(others);
         facts
     }
 

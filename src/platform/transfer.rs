@@ -120,7 +120,7 @@ pub struct FileFacts {
 
 /// How a try of a file ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum TransferOutcome {
     /// The whole body is at the task's path, decoded without error, flushed and closed.
     Stored(FileFacts),

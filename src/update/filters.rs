@@ -40,16 +40,17 @@ pub struct Plan {
 /// `Usage` for a word that is no FHIR type.
 pub fn parse_types(words: &[String]) -> Result<(Vec<String>, bool)> {
     let words: Vec<&str> = words.iter().flat_map(|word| word.split(',')).map(str::trim).collect();
-    let mut types: BTreeSet<&'static str> = BTreeSet::new();
+    let mut types: BTreeSet<String> = BTreeSet::new();
     let mut all = words.is_empty();
     for word in words {
         if word.eq_ignore_ascii_case("all") {
             all = true;
         } else {
-            types.insert(resource_type::lookup(word).ok_or_else(|| {
+            let known = resource_type::lookup(word).ok_or_else(|| {
                 Error::usage(format!("Unknown resource type provided: {word}"))
                     .with_hint("--type help lists the default types; any type of FHIR R4 or R5 can be named.")
-            })?);
+            })?;
+            types.insert(known.to_owned());
         }
     }
     let mut result: Vec<String> = Vec::new();
@@ -60,13 +61,14 @@ pub fn parse_types(words: &[String]) -> Result<(Vec<String>, bool)> {
         }
     }
     let named = !all;
-    result.extend(types.into_iter().map(str::to_owned));
+    result.extend(types);
     Ok((result, named))
 }
 
 /// The user's type filters, by type, without the type. Filters of types that are not asked for are refused before (DESIGN §6).
 fn parse_type_filters(filters: &[String], types: &[String]) -> Result<BTreeMap<String, BTreeSet<String>>> {
-    let mut result: BTreeMap<String, BTreeSet<String>> = types.iter().map(|t| (t.clone(), BTreeSet::new())).collect();
+    let mut result: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    result.extend(types.iter().map(|t| (t.clone(), BTreeSet::new())));
     for filter in filters {
         let (name, query) = kickoff::split_filter(filter)?;
         if let Some(of_type) = resource_type::lookup(name).and_then(|known| result.get_mut(known)) {
@@ -109,7 +111,8 @@ impl Plan {
             && (one == OBSERVATION || one == OBSERVATION_EPIC)
             && let Some(of_type) = self.filters.get_mut("Observation")
         {
-            *of_type = BTreeSet::from([one.to_owned()]);
+            of_type.clear();
+            of_type.insert(one.to_owned());
         }
     }
 
@@ -151,8 +154,8 @@ impl Plan {
     }
 
     /// The key `filters` of `.metadata`.
-    pub fn filters_value(&self) -> Value {
+    pub fn filters_map(&self) -> Map<String, Value> {
         let list = |t: &String| self.filters.get(t).into_iter().flatten().cloned().map(Value::String).collect();
-        Value::Object(self.types.iter().map(|t| (t.clone(), Value::Array(list(t)))).collect::<Map<_, _>>())
+        self.types.iter().map(|t| (t.clone(), Value::Array(list(t)))).collect()
     }
 }

@@ -98,16 +98,8 @@ impl Transfers for HostTransfers {
             Self::InPlace(transfers) => transfers.transfer(task, progress).await,
             Self::Pool(pool) => on_pool(pool, &task, progress).await.map_err(|thrown| {
                 // The far end throws our own error, as `thrown` made it; anything else is a fault of the pool.
-                let ours = from_js::<Thrown>(&thrown).map(|thrown| thrown.error);
-                ours.unwrap_or_else(|_| Error::new(ErrorKind::Unsupported, "download", text(&thrown)))
+                from_js(&thrown).unwrap_or_else(|_| Error::new(ErrorKind::Unsupported, "download", text(&thrown)))
             }),
         }
     }
-}
-
-/// Our own error as it comes back from a worker, with keys beside it that do not matter here.
-#[derive(serde::Deserialize)]
-struct Thrown {
-    #[serde(flatten)]
-    error: Error,
 }

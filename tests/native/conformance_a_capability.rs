@@ -39,11 +39,11 @@ fn a05_operations_are_found_at_their_level() {
         ]},
     ]});
     let found = capability(statement);
-    assert!(found.exports(&Level::System).is_empty());
-    assert_eq!(found.exports(&Level::Patient)[0].stu, Some(Stu::Stu2));
-    assert_eq!(found.exports(&Level::Patient)[0].name, "export");
+    assert!(found.exports(&Level::System).next().is_none());
+    assert_eq!(found.exports(&Level::Patient).next().unwrap().stu, Some(Stu::Stu2));
+    assert_eq!(found.exports(&Level::Patient).next().unwrap().name, "export");
     assert_eq!(
-        found.exports(&Level::Group("1".into()))[0].stu,
+        found.exports(&Level::Group("1".into())).next().unwrap().stu,
         None,
         "a vendor's definition says nothing of the version"
     );
@@ -112,7 +112,7 @@ fn a06_parts_of_a_wrong_shape_count_as_absent() {
     let found = capability(json!({"resourceType": "CapabilityStatement", "software": "Epic", "instantiates": {"a": 1},
         "rest": {"mode": "server", "operation": [{"name": 7}, null, {"name": "export"}], "resource": [null, {"type": "Patient"}]}}));
     assert_eq!(found.vendor, Vendor::Other);
-    assert_eq!(found.exports(&Level::System).len(), 1);
+    assert_eq!(found.exports(&Level::System).count(), 1);
     assert_eq!(found.lists("Patient"), Some(true));
     assert_eq!(found.lists("Device"), Some(false));
     assert_eq!(smart_fetch::fhir::capability::Capability::default().lists("Device"), None, "no list is no verdict");

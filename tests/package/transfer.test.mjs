@@ -40,10 +40,10 @@ describe('in place', () => {
         const url = await serve(t, answer(data, coded));
         const parts = host({ http: openHttp(t), storage: new NodeFolder(path) });
         const outcome = await core.transfer(parts, task(url, { compress }), nothing, never);
-        assert.equal(outcome.outcome, 'stored', JSON.stringify(outcome));
-        assert.equal(outcome.resources, 3000);
-        assert.equal(outcome.decoded, Buffer.byteLength(data));
-        assert.equal(outcome.stored, statSync(`${path}/Patient.part`).size);
+        assert.ok(outcome.stored, JSON.stringify(outcome));
+        assert.equal(outcome.stored.resources, 3000);
+        assert.equal(outcome.stored.decoded, Buffer.byteLength(data));
+        assert.equal(outcome.stored.stored, statSync(`${path}/Patient.part`).size);
         assert.equal(text(path, 'Patient.part'), data);
       });
     }
@@ -54,7 +54,7 @@ describe('in place', () => {
     const url = await serve(t, answer(data, true));
     const storage = new MemoryFolder();
     const outcome = await core.transfer(host({ storage }), task(url, { compress: false }), nothing, never);
-    assert.equal(outcome.outcome, 'stored', JSON.stringify(outcome));
+    assert.ok(outcome.stored, JSON.stringify(outcome));
     assert.equal(Buffer.from(storage.read('Patient.part', 0, 1e9)).toString(), data);
   });
 
@@ -116,8 +116,8 @@ describe('in place', () => {
       calls += 1;
       throw new Error('listener');
     };
-    const { outcome } = await core.transfer(host({ http: openHttp(t), storage: new MemoryFolder() }), task(url), listener, never);
-    assert.equal(outcome, 'stored');
+    const outcome = await core.transfer(host({ http: openHttp(t), storage: new MemoryFolder() }), task(url), listener, never);
+    assert.ok(outcome.stored);
     assert.ok(calls > 0);
   });
 });
@@ -149,7 +149,7 @@ describe('on workers', () => {
       const args = ['--input-type=module', '-e', code, path, JSON.stringify(tasks)];
       const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, SMART_FETCH_WASM: flavour } });
       const { outcomes, progress } = JSON.parse(stdout);
-      assert.ok(outcomes.every(({ outcome, resources }) => outcome === 'stored' && resources === 500), JSON.stringify(outcomes[0]));
+      assert.ok(outcomes.every(({ stored }) => stored?.resources === 500), JSON.stringify(outcomes[0]));
       assert.ok(progress > 0);
       for (let i = 0; i < 20; i++) assert.equal(text(path, `${i}.part`), patients(500, i * 1000));
     });
@@ -161,7 +161,7 @@ describe('on workers', () => {
     const pool = openPool(t, `${path}/a/b`, 1);
     await assert.rejects(pool.start(task(url, { path: '../out' }), nothing).outcome(), { kind: 'storage', exitStatus: 1 });
     const refused = await pool.start(task(url.replace(/\d+$/, '1')), nothing).outcome();
-    assert.equal(refused.outcome, 'broken');
+    assert.ok(refused.broken, JSON.stringify(refused));
     assert.equal(refused.error.kind, 'connect');
   });
 
@@ -181,7 +181,7 @@ describe('on workers', () => {
     const stuck = pool.start(task(`${url}/stuck`, { path: 'stuck.part' }), nothing);
     await wait(400);
     stuck.abort();
-    assert.equal((await slow.outcome()).resources, 20);
+    assert.equal((await slow.outcome()).stored.resources, 20);
     for (let i = 0; i < 50 && !closed.includes('/stuck'); i++) await wait(20);
     assert.ok(closed.includes('/stuck'));
   });
@@ -208,11 +208,10 @@ describe('on workers', () => {
     const first = pool.start(task(url), nothing);
     for (let i = 0; i < 200 && count === 0; i++) await wait(20);
     await workers[0].terminate();
-    const { outcome, error } = await first.outcome();
-    assert.equal(outcome, 'broken');
+    const { error } = (await first.outcome()).broken;
     assert.equal(error.kind, 'interrupted');
     assert.match(error.message, /worker/);
-    assert.equal((await pool.start(task(url), nothing).outcome()).outcome, 'stored');
+    assert.ok((await pool.start(task(url), nothing).outcome()).stored);
     assert.equal(workers.length, 2);
   });
 
@@ -226,13 +225,13 @@ describe('on workers', () => {
     });
     const running = [0, 1, 2, 3].map((file) => pool.start({ file }, nothing));
     assert.deepEqual(posted.map((requests) => requests.map(({ task: { file } }) => file)), [[0, 2], [1, 3]]);
-    listeners[1].onReply({ type: 'outcome', id: posted[1][0].id, outcome: { outcome: 'stored' } });
-    assert.deepEqual(await running[1].outcome(), { outcome: 'stored' });
+    listeners[1].onReply({ type: 'outcome', id: posted[1][0].id, outcome: { stored: {} } });
+    assert.deepEqual(await running[1].outcome(), { stored: {} });
     pool.start({ file: 4 }, nothing);
     assert.equal(posted[1].at(-1).task.file, 4);
     // A panic ends the worker at once: its instance is in no known state.
     listeners[0].onReply({ type: 'panic', message: 'index out of bounds' });
-    assert.match((await running[0].outcome()).error.message, /index out of bounds/);
+    assert.match((await running[0].outcome()).broken.error.message, /index out of bounds/);
     pool.start({ file: 5 }, nothing);
     assert.equal(listeners.length, 3);
   });
@@ -250,7 +249,7 @@ test('f12_flat_memory: wasm memory stays flat over large files', async (t) => {
   const path = folder(t);
   const run = () => core.transfer(host({ http: openHttp(t), storage: new NodeFolder(path, { sync: true }) }), task(url), nothing, never);
   const outcome = await run();
-  assert.equal(outcome.resources, 20_000 * times);
+  assert.equal(outcome.stored.resources, 20_000 * times);
   const before = exports.memory.buffer.byteLength;
   await run();
   assert.equal(exports.memory.buffer.byteLength, before, 'a second file needs no more');

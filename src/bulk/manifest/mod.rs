@@ -2,7 +2,7 @@
 
 mod page;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -62,8 +62,8 @@ impl ManifestFile {
     }
 
     /// What tells the file apart from others: its list and its URL without the signature that a server renews.
-    pub fn identity(&self) -> (FileKind, String) {
-        (self.kind, unsigned(&self.url))
+    pub fn identity(&self) -> String {
+        identity(self.kind, &self.url)
     }
 }
 
@@ -140,8 +140,9 @@ impl Manifest {
 #[derive(Debug, Default)]
 pub struct Merger {
     manifest: Manifest,
-    known: BTreeMap<(FileKind, String), usize>,
-    told: BTreeSet<&'static str>,
+    /// By identity: the place in the list.
+    known: BTreeMap<String, u64>,
+    told: Vec<&'static str>,
     /// Problem entries by page, so that a page that is read again does not count twice.
     unusable: BTreeMap<String, u64>,
 }
@@ -200,16 +201,20 @@ impl Merger {
             let identity = file.identity();
             if let Some(at) = self.known.get(&identity) {
                 // The same file; its signature may have been renewed.
-                manifest.files[*at].url = file.url;
+                manifest.files[*at as usize].url = file.url;
             } else {
-                self.known.insert(identity, manifest.files.len());
+                self.known.insert(identity, manifest.files.len() as u64);
                 manifest.files.push(file);
             }
         }
         if manifest.files.len() > MAX_FILES {
             return Err(format!("The manifest lists more than {MAX_FILES} files."));
         }
-        notices.retain(|notice| self.told.insert(notice.code));
+        notices.retain(|notice| {
+            let new = !self.told.contains(&notice.code);
+            self.told.push(notice.code);
+            new
+        });
         Ok(notices)
     }
 }
@@ -221,13 +226,17 @@ fn is_earlier(a: &str, b: &str) -> bool {
     }
 }
 
+/// What tells files apart: the list and the URL without the signature that a server renews.
+pub(crate) fn identity(kind: FileKind, url: &str) -> String {
+    format!("{kind:?} {}", unsigned(url))
+}
+
 /// The URL without the query parameters of the signing schemes of AWS, Google and Azure; other URLs as they are, since
 /// elsewhere any parameter may be what tells files apart.
 pub(crate) fn unsigned(url: &str) -> String {
     let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
-    let names: BTreeSet<String> = query.split('&').map(name).collect();
-    let has = |name: &str| names.contains(name);
+    let has = |wanted: &str| query.split('&').any(|pair| name(pair) == wanted);
     let azure = has("sig") && has("se");
     let old = has("signature") && (has("expires") || has("policy"));
     let is_signature = |name: &str| {
