@@ -8,7 +8,8 @@ use super::discovery::Discovery;
 use super::smart::Smart;
 use super::{assertion, is_token, scope};
 use crate::event::Event;
-use crate::http::retry::{Failure, Pause, parse_http_date};
+use crate::fhir::instant::{self, http_date};
+use crate::http::retry::{Failure, Pause};
 use crate::http::wire::{Wire, no_answer};
 use crate::http::{Call, Reply, redact, redirect};
 use crate::platform::{Clock, Method, Observer, Platform, Signer};
@@ -189,7 +190,7 @@ fn warn_narrowed<P: Platform>(wire: &Wire<'_, P>, missing: &[String]) {
 
 /// How far the server's clock is ahead of ours, in milliseconds; 0 if it does not say.
 fn skew(reply: &Reply) -> i64 {
-    reply.headers.get("date").and_then(parse_http_date).map_or(0, |date| date - reply.at_millis)
+    reply.headers.get("date").and_then(http_date).map_or(0, |date| date - reply.at_millis)
 }
 
 /// An answer that grants nothing (RFC 6749 §5.2).
@@ -259,8 +260,8 @@ impl Refusal {
         }];
         if skew.abs() > SKEW {
             let (fast, seconds) = (if skew < 0 { "ahead of" } else { "behind" }, skew.abs() / 1000);
-            let local = time_text(wire.platform.clock().now_millis());
-            let theirs = time_text(wire.platform.clock().now_millis() + skew);
+            let local = instant::iso(wire.platform.clock().now_millis(), 0);
+            let theirs = instant::iso(wire.platform.clock().now_millis() + skew, 0);
             hints.push(format!(
                 "This machine's clock ({local}) is {seconds} s {fast} the server's ({theirs}): correct it."
             ));
@@ -274,9 +275,4 @@ impl Refusal {
         let message = format!("The token endpoint {at} refused: {}{to}{words}.", self.code);
         Error::new(ErrorKind::Auth, "token", message).with_status(self.status).with_hint(hints.join(" "))
     }
-}
-
-fn time_text(millis: i64) -> String {
-    chrono::DateTime::from_timestamp_millis(millis)
-        .map_or_else(String::new, |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

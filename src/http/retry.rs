@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fhir::instant::http_date;
 use crate::platform::{HttpError, HttpErrorKind};
 
 /// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date relative to the response's own `Date`. Unix times in seconds
@@ -10,7 +11,7 @@ use crate::platform::{HttpError, HttpErrorKind};
 pub fn parse_retry_after(value: Option<&str>, date: Option<&str>, now_millis: i64) -> Option<Duration> {
     const LONGEST: i64 = 31 * 86_400_000;
     let value = value?.trim();
-    let server_now = date.and_then(parse_http_date).unwrap_or(now_millis);
+    let server_now = date.and_then(http_date).unwrap_or(now_millis);
     let millis = if let Ok(number) = value.parse::<f64>() {
         if !number.is_finite() || number < 0.0 {
             return None;
@@ -24,22 +25,9 @@ pub fn parse_retry_after(value: Option<&str>, date: Option<&str>, now_millis: i6
             _ => return None,
         }
     } else {
-        (parse_http_date(value)? - server_now).max(0)
+        (http_date(value)? - server_now).max(0)
     };
     (0..=LONGEST).contains(&millis).then(|| Duration::from_millis(millis.unsigned_abs()))
-}
-
-/// Reads an HTTP date in any of the three forms of RFC 9110 §5.6.7; milliseconds since the epoch.
-pub fn parse_http_date(text: &str) -> Option<i64> {
-    use chrono::{DateTime, NaiveDateTime};
-    let text = text.trim();
-    if let Ok(time) = DateTime::parse_from_rfc2822(text) {
-        return Some(time.timestamp_millis());
-    }
-    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .map(|time| time.and_utc().timestamp_millis())
 }
 
 /// The wait of DESIGN §6: the longer of our own and what was asked, at most `cap`.

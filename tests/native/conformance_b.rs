@@ -193,7 +193,10 @@ fn b07_a_refusal_tells_both_times_when_the_clocks_differ() {
     let late = refusal(400, "invalid_grant", "").header("Date", "Fri, 02 Jan 2026 03:09:05 GMT");
     host.http.on("POST", TOKEN_URL, late);
     let text = get(&host, &config(), types(&[])).unwrap_err().to_string();
-    assert!(text.contains("(2026-01-02T03:04:05Z) is 300 s behind the server's (2026-01-02T03:09:05Z)"), "{text}");
+    assert!(
+        text.contains("(2026-01-02T03:04:05+00:00) is 300 s behind the server's (2026-01-02T03:09:05+00:00)"),
+        "{text}"
+    );
     assert_eq!(token_requests(&host).len(), 2);
 }
 

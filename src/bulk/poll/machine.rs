@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::PollConfig;
 use crate::bulk::manifest::{Manifest, Merger, NotAManifest, Notice, Page};
 use crate::bulk::{refusal, refusal_as};
+use crate::fhir::instant::http_date;
 use crate::fhir::outcome::{Outcome, clean};
-use crate::http::retry::parse_http_date;
 use crate::http::{Reply, redact, wait};
 use crate::{Error, ErrorKind, Result};
 
@@ -239,7 +239,7 @@ impl Poll {
     }
 
     fn record(&mut self, reply: &Reply, page: Page) -> Result<()> {
-        let expires = reply.headers.get("expires").and_then(parse_http_date);
+        let expires = reply.headers.get("expires").and_then(http_date);
         let notices =
             self.merger.add(&self.url, page, expires).map_err(|why| Error::new(ErrorKind::Protocol, "status", why))?;
         self.notices.extend(notices);
