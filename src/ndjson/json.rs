@@ -3,6 +3,8 @@
 //! Syntax is checked in full. Two things are deliberately let through, because bytes are kept as they are (DESIGN §6):
 //! invalid UTF-8 inside strings, and escaped lone surrogates.
 
+#![allow(clippy::inline_always, reason = "the crate is optimised for size; this is what every byte goes through")]
+
 use super::scan::string_run;
 
 /// Deepest nesting; FHIR's own is far below. Bounds what a hostile line can make us hold.
@@ -219,7 +221,7 @@ impl Validator {
                             token_from = at + 1;
                             state = State::Text;
                         }
-                        b'}' if state == State::FirstKey => state = self.close(),
+                        b'}' if matches!(state, State::FirstKey) => state = self.close(),
                         b' ' | b'\t' | b'\r' => {}
                         _ => bad!("no key in quotes"),
                     }
@@ -253,7 +255,7 @@ impl Validator {
                         b't' => state = State::Literal(b"rue"),
                         b'f' => state = State::Literal(b"alse"),
                         b'n' => state = State::Literal(b"ull"),
-                        b']' if state == State::FirstItem => state = self.close(),
+                        b']' if matches!(state, State::FirstItem) => state = self.close(),
                         b' ' | b'\t' | b'\r' => {}
                         _ => bad!("no value"),
                     }
@@ -378,6 +380,7 @@ impl Validator {
     }
 
     /// Starts a string that is a key.
+    #[inline(always)]
     fn start_key(&mut self) {
         self.is_key = true;
         self.watch = if self.depth == 1 { Watch::Key } else { Watch::Nothing };
@@ -385,12 +388,14 @@ impl Validator {
     }
 
     /// Starts a string that is a value.
+    #[inline(always)]
     fn start_value(&mut self) {
         self.is_key = false;
         self.watch = if self.found == Kind::Named && self.depth == 1 { Watch::Kind } else { Watch::Nothing };
         self.escaped = false;
     }
 
+    #[inline(always)]
     fn open(&mut self, object: bool) {
         let (word, bit) = ((self.depth / 64) as usize, 1 << (self.depth % 64));
         if object {
@@ -402,6 +407,7 @@ impl Validator {
         self.in_object = object;
     }
 
+    #[inline(always)]
     fn close(&mut self) -> State {
         self.depth -= 1;
         if self.depth == 0 {
@@ -499,6 +505,7 @@ impl Lines for Ignore {
 }
 
 /// The state after `byte` in a number; `After` if the number ended before it, `None` if it may not come.
+#[inline(always)]
 fn number_step(state: State, byte: u8) -> Option<State> {
     use State::{After, Exponent, Fraction, Integer, Minus, Point, Power, Sign, Zero};
     match (state, byte) {

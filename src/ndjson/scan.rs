@@ -1,8 +1,10 @@
 //! Finds the end of a run of string characters: the one loop that most of a file goes through.
 
+#![allow(clippy::inline_always, reason = "the crate is optimised for size; this is what every byte goes through")]
+
 /// The index of the first byte at or after `from` that ends a run inside a JSON string (a quote, a backslash or a control
 /// character); `bytes.len()` if there is none.
-#[inline]
+#[inline(always)]
 pub(super) fn string_run(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some((block, _)) = bytes.get(at..).and_then(<[u8]>::split_first_chunk::<BLOCK>) {
@@ -19,7 +21,7 @@ const BLOCK: usize = 16;
 
 /// The first stop in a block, by SIMD.
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-#[inline]
+#[inline(always)]
 fn first_stop(block: [u8; BLOCK]) -> Option<usize> {
     use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, u64x2, v128_or};
     // `v128_load` needs `unsafe`; from two words the compiler makes the same single load.
@@ -39,7 +41,7 @@ const BLOCK: usize = 8;
 /// The first stop in a block, eight bytes in one word. The subtractions borrow only out of bytes that match, so the lowest
 /// bit that is set is exact; those above it may not be.
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-#[inline]
+#[inline(always)]
 fn first_stop(block: [u8; BLOCK]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
