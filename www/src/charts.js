@@ -27,7 +27,9 @@ export function bars(place, caption, rows) {
   );
 }
 
-const [WIDTH, HEIGHT, BOTTOM] = [560, 280, 24];
+const [HEIGHT, BOTTOM] = [260, 24];
+/** Room that a name below a column needs. */
+const NAME = 68;
 
 /**
  * Columns over time, with the same numbers as a table below.
@@ -38,10 +40,12 @@ const [WIDTH, HEIGHT, BOTTOM] = [560, 280, 24];
 export function timeline(place, label, { unit, columns, note }) {
   if (columns.length === 0) return fill(place, h('p', { class: 'hint' }, note ?? 'None of these resources has a date.'));
   const most = Math.max(...columns.map(([, number]) => number));
-  const step = WIDTH / columns.length;
+  // As wide as there is room, so that the text keeps its size.
+  const width = Math.max(260, Math.round(place.clientWidth) || 560);
+  const step = width / columns.length;
   const tall = HEIGHT - BOTTOM - 16;
-  const every = Math.ceil(columns.length / 8);
-  const shapes = [s('line', { class: 'grid', x1: 0, x2: WIDTH, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }), s('text', { x: 0, y: 10 }, count(most))];
+  const every = Math.ceil(NAME / step);
+  const shapes = [s('line', { class: 'grid', x1: 0, x2: width, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }), s('text', { x: 0, y: 10 }, count(most))];
   columns.forEach(([name, number], index) => {
     const size = number === 0 ? 0 : Math.max(2, (number / most) * tall);
     const gap = Math.min(4, step * 0.2);
@@ -50,7 +54,7 @@ export function timeline(place, label, { unit, columns, note }) {
     shapes.push(bar);
     if (index % every === 0) shapes.push(s('text', { x: index * step, y: HEIGHT - 6 }, name));
   });
-  const image = s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': `${label}, by ${unit}. The table below has the numbers.` }, ...shapes);
+  const image = s('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', 'aria-label': `${label}, by ${unit}. The table below has the numbers.` }, ...shapes);
   const rows = columns.filter(([, number]) => number > 0).map(([name, number]) => h('tr', {}, h('th', { scope: 'row' }, name), h('td', { class: 'number' }, count(number))));
   const head = h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, unit === 'year' ? 'Year' : 'Month'), h('th', { scope: 'col', class: 'number' }, 'Resources')));
   return fill(

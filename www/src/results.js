@@ -146,15 +146,15 @@ async function showProblems(folder, status, report, signal) {
 function showFiles(folder, status) {
   const rows = status.files.slice(0, ROWS).map((file) => {
     const result = h('span', { class: 'status', role: 'status' });
-    const button = h('button', { type: 'button', class: 'link', 'aria-label': `Download ${file.name}` }, 'Download');
+    const button = h('button', { type: 'button', class: 'link', 'aria-label': `Download ${file.name}` }, file.name);
     button.addEventListener('click', () => doing(button, result, '…', async () => (await engine()).saveFile(folder, file.name)));
-    return h('tr', {}, h('th', { scope: 'row' }, file.name), h('td', { class: 'number' }, file.resources === undefined ? '–' : count(file.resources)),
-      h('td', { class: 'number' }, file.bytes === undefined ? '–' : bytes(file.bytes)), h('td', { class: 'number' }, button, result));
+    return h('tr', {}, h('th', { scope: 'row' }, button, result), h('td', { class: 'number' }, file.resources === undefined ? '–' : count(file.resources)),
+      h('td', { class: 'number' }, file.bytes === undefined ? '–' : bytes(file.bytes)));
   });
   const head = ['Name', 'Resources', 'Size'].map((title, index) => h('th', { scope: 'col', class: index > 0 ? 'number' : undefined }, title));
   const more = status.files.length > ROWS && h('p', { class: 'hint' }, `and ${count(status.files.length - ROWS)} more: save all as zip or to a folder`);
   fill($('stored'), h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of files' },
-    h('table', {}, h('thead', {}, h('tr', {}, ...head, h('td', {}))), h('tbody', {}, ...rows))), more);
+    h('table', {}, h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...rows))), more);
 }
 
 function showActions(folder, { resume, remove }, signal) {

@@ -1,0 +1,53 @@
+// The parts of the demo page that need no browser: dates, words, and where a job stands.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { columnsOf, dateOf } from '../../www/src/dates.js';
+import { Tally } from '../../www/src/tally.js';
+import { bytes, count, duration, plural, wait } from '../../www/src/words.js';
+
+test('the date of a resource is when it happened, before when it was written down', () => {
+  assert.equal(dateOf({ effectiveDateTime: '2021-03-04T10:00:00Z', issued: '2022-01-01', meta: { lastUpdated: '2024-01-01T00:00:00Z' } }), '2021-03');
+  assert.equal(dateOf({ period: { start: '1999-12-31' } }), '1999-12');
+  assert.equal(dateOf({ birthDate: '1970' }), '1970');
+  assert.equal(dateOf({ meta: { lastUpdated: '2024-01-01T00:00:00Z' } }), '2024-01');
+  for (const none of [{}, { date: 'soon' }, { date: 7 }, { period: {} }, { period: 'x' }]) assert.equal(dateOf(none), undefined);
+});
+
+test('columns have no gaps, go by month only where all is within some years, and hold every resource', () => {
+  assert.deepEqual(columnsOf(new Map([['2023-11', 2], ['2024-02', 1]])), { unit: 'month', columns: [['2023-11', 2], ['2023-12', 0], ['2024-01', 0], ['2024-02', 1]] });
+  assert.deepEqual(columnsOf(new Map([['2020-01', 2], ['2023', 1]])), { unit: 'year', columns: [['2020', 2], ['2021', 0], ['2022', 0], ['2023', 1]] });
+  assert.deepEqual(columnsOf(new Map([['1990-05', 1], ['1990-07', 4], ['2023-01', 1]])).columns.filter(([, number]) => number > 0), [['1990', 5], ['2023', 1]]);
+  assert.deepEqual(columnsOf(new Map([['0001-01', 1], ['9999-12', 2]])).columns, [['0001', 1], ['9999', 2]]);
+  assert.deepEqual(columnsOf(new Map()), { unit: 'year', columns: [] });
+});
+
+test('numbers as people read them', () => {
+  assert.deepEqual([0, 999, 1000, 1449, 99_400, 999_499, 999_500, 1_500_000, 12e9].map(bytes), ['0 bytes', '999 bytes', '1 KB', '1.4 KB', '99.4 KB', '999 KB', '1 MB', '1.5 MB', '12 GB']);
+  assert.deepEqual([0, 4999, 60_000, 130_000, 3_600_000, 5_400_000].map(duration), ['0 s', '5 s', '1 min', '2 min 10 s', '1 h', '1 h 30 min']);
+  assert.deepEqual([count(1234567), plural(1, 'file'), plural(0, 'file')], ['1,234,567', '1 file', '0 files']);
+  assert.equal(wait({ reason: 'status', left: 5000, progress: '40% done' }), 'The server says: 40% done. Asking again in 5 s.');
+  assert.equal(wait({ reason: 'retry', left: 60_000, message: 'The server answered 503.' }), 'The server answered 503. Trying again in 1 min.');
+});
+
+test('a tally of events: files, share, rate and the wait under way', () => {
+  let now = 0;
+  const tally = new Tally(() => now);
+  const take = (...events) => events.forEach((event) => tally.take(event));
+  take({ type: 'phase', phase: 'wait' }, { type: 'waiting', reason: 'status', millis: 1000 });
+  assert.equal(tally.wait.left, 1000);
+  assert.equal(tally.share, undefined);
+  now = 1000;
+  assert.equal(tally.wait, undefined, 'it is over');
+  take({ type: 'manifest', files: 4, resources: 200 }, { type: 'phase', phase: 'download' }, { type: 'fileStarted', file: 1, name: 'a', expected: 50 });
+  take({ type: 'totals', filesDone: 0, files: 4, received: 0, resources: 0 });
+  now = 3000;
+  take({ type: 'fileProgress', file: 1, received: 10_000, resources: 50 }, { type: 'totals', filesDone: 0, files: 4, received: 10_000, resources: 50 });
+  assert.equal(tally.rate, 5000);
+  assert.equal(tally.share, 0.25);
+  take({ type: 'fileFailed', file: 1, name: 'a', message: 'cut', last: false });
+  assert.equal(tally.files.get(1).state, 'again');
+  take({ type: 'fileStarted', file: 1, name: 'a' }, { type: 'fileFinished', file: 1, name: 'a', bytes: 9, received: 10_000, resources: 50 });
+  assert.deepEqual([tally.files.get(1).state, tally.files.get(1).resources], ['done', 50]);
+  take({ type: 'phase', phase: 'finish' });
+  assert.equal(tally.share, 1);
+});
