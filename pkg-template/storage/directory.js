@@ -4,7 +4,7 @@
 import { StorageError } from '../errors.js';
 import { takeLock } from '../locks/web-locks.js';
 import { INDEX, Links } from './links.js';
-import { available, guarded, resolveLink, segmentsOf, storageError } from './paths.js';
+import { available, guarded, patiently, resolveLink, segmentsOf, storageError } from './paths.js';
 
 /** @typedef {import('../host.d.ts').Backend} Backend */
 /** @typedef {import('../host.d.ts').FileHandle} FileHandle */
@@ -99,7 +99,7 @@ export class DirectoryFolder {
     try {
       const folder = await this.#folder(segments.slice(0, -1), false);
       this.#folders.delete(segments.join('/'));
-      await folder.removeEntry(segments[segments.length - 1]);
+      await patiently(() => folder.removeEntry(segments[segments.length - 1]));
     } catch (error) {
       if (!missing(error)) throw error;
     }
@@ -298,7 +298,7 @@ export class DirectoryFolder {
 async function moved(file, folder, name) {
   if (typeof file.move !== 'function') return false;
   try {
-    await file.move(folder, name);
+    await patiently(() => file.move(folder, name));
     return true;
   } catch (error) {
     const { kind } = storageError(error);

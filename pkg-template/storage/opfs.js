@@ -4,7 +4,7 @@
  */
 import { StorageError } from '../errors.js';
 import { DirectoryFolder } from './directory.js';
-import { storageError } from './paths.js';
+import { patiently, storageError } from './paths.js';
 
 /** @typedef {import('../host.d.ts').FileHandle} FileHandle */
 
@@ -46,23 +46,12 @@ export async function opfsFolders() {
   return names;
 }
 
-/** How often a file is asked for that its last user is just giving up. */
-const TRIES = 20;
-
 /** @param {any} file */
-async function accessHandle(file) {
+function accessHandle(file) {
   if (typeof file.createSyncAccessHandle !== 'function') {
     throw new StorageError('unsupported', 'this browser has no sync access handles here');
   }
-  for (let left = TRIES; ; left--) {
-    try {
-      return await file.createSyncAccessHandle();
-    } catch (error) {
-      // A worker that was ended keeps its files for some milliseconds.
-      if (/** @type {any} */ (error).name !== 'NoModificationAllowedError' || left === 0) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
-  }
+  return patiently(() => file.createSyncAccessHandle());
 }
 
 /** @implements {FileHandle} */

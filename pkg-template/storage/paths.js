@@ -78,3 +78,25 @@ export async function available() {
   const { quota, usage } = (await globalThis.navigator?.storage?.estimate?.()) ?? {};
   return { available: quota === undefined || usage === undefined ? undefined : Math.max(0, quota - usage) };
 }
+
+/** How long a worker that was ended may keep its files, in tries and milliseconds between them. */
+const TRIES = 100;
+const PAUSE = 50;
+
+/**
+ * Does what needs a file that nobody else has open. The job has the folder's lock: who still has it open is a worker that was
+ * ended, of a tab that was closed, and lets go of it soon.
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function patiently(work) {
+  for (let left = TRIES; ; left--) {
+    try {
+      return await work();
+    } catch (error) {
+      if (/** @type {any} */ (error)?.name !== 'NoModificationAllowedError' || left === 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+  }
+}

@@ -14,21 +14,24 @@ const defaultWorkers = () => Math.min(navigator.hardwareConcurrency || 2, 4);
  * @param {number} [size]
  */
 export function createPool(folder, size = defaultWorkers()) {
-  return new TransferPool(size, ({ onReply, onEnd }) => {
-    const worker = new Worker(new URL('./transfer.browser.js', import.meta.url), { type: 'module', name: 'smart-fetch transfer' });
+  return new TransferPool(size, ({ onReply, onEnd, onUnable }) => {
+    const worker = new Worker(new URL('./transfer.browser.js', import.meta.url), { type: 'module', name: 'smart-fetch-transfer' });
     let stopWatching = () => {};
+    let isAlive = false;
     worker.onmessage = ({ data }) => {
-      if (data.type === 'alive') stopWatching = watchLife(data.lock, () => onEnd('the browser ended it'));
-      else onReply(data);
+      if (data.type !== 'alive') return onReply(data);
+      isAlive = true;
+      stopWatching = watchLife(data.lock, () => onEnd('the browser ended it'));
     };
     worker.onerror = (event) => {
       event.preventDefault();
       worker.terminate();
-      onEnd(event.message || 'its script could not be loaded');
+      if (isAlive) onEnd(event.message);
+      else onUnable(event.message || 'its script cannot be loaded');
     };
     compile().then(
       (compiled) => worker.postMessage({ type: 'start', compiled, folder }),
-      (error) => onEnd(String(error.message)),
+      (error) => onUnable(String(error.message)),
     );
     return {
       post: (request) => worker.postMessage(request),

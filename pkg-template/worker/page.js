@@ -22,6 +22,7 @@ class CoreWorker {
   #worker;
   #stopWatching = () => {};
   #ended = false;
+  #alive = false;
 
   constructor() {
     this.#worker = new Worker(new URL('./core.worker.js', import.meta.url), { type: 'module', name: 'smart-fetch' });
@@ -30,7 +31,7 @@ class CoreWorker {
     this.#worker.onerror = (event) => {
       event.preventDefault();
       // Without a message: the script could not be loaded.
-      this.end(event.message || 'its script could not be loaded');
+      this.end(event.message || 'its script cannot be loaded');
     };
   }
 
@@ -41,6 +42,7 @@ class CoreWorker {
   /** @param {import('./core-protocol.js').Reply} reply */
   #onReply(reply) {
     if (reply.type === 'alive') {
+      this.#alive = true;
       this.#stopWatching = watchLife(reply.lock, () => this.end('the browser ended it'));
       return;
     }
@@ -62,7 +64,8 @@ class CoreWorker {
     this.#ended = true;
     this.#stopWatching();
     this.#worker.terminate();
-    for (const { reject } of this.#waiting.values()) reject(internal(`The worker of smart-fetch has ended: ${reason}.`));
+    const error = this.#alive ? internal(`The worker of smart-fetch has ended: ${reason}.`) : unable(reason);
+    for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }
 
@@ -90,6 +93,17 @@ class CoreWorker {
     this.#worker.postMessage(request);
   }
 }
+
+/** @param {string} reason */
+const unable = (reason) =>
+  new SmartFetchError({
+    kind: 'unsupported',
+    operation: 'start',
+    message: `The worker of smart-fetch cannot be started: ${reason}.`,
+    hint: 'Look whether its scripts are served whole, from the origin of the page, and allowed by its content policy (worker-src).',
+    retry: false,
+    exitStatus: 1,
+  });
 
 /** @type {CoreWorker | undefined} */
 let current;

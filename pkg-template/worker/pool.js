@@ -14,6 +14,7 @@
  * @typedef {object} Listener
  * @property {(reply: import('./protocol.js').Reply) => void} onReply
  * @property {(reason: string) => void} onEnd the worker is gone
+ * @property {(reason: string) => void} onUnable no worker can be started here
  *
  * @typedef {object} Running
  * @property {import('../host.d.ts').OnProgress} onProgress
@@ -58,6 +59,7 @@ export class TransferPool {
     member.port = this.#spawn({
       onReply: (reply) => this.#onReply(member, reply),
       onEnd: (reason) => this.#onEnd(member, reason),
+      onUnable: (reason) => this.#onUnable(member, reason),
     });
     this.#members.add(member);
     return member;
@@ -116,6 +118,25 @@ export class TransferPool {
       const message = `the worker that fetched the file ended: ${reason}`;
       resolve({ broken: { error: { kind: 'interrupted', message }, received } });
     }
+    member.running.clear();
+  }
+
+  /**
+   * Trying again would not help.
+   * @param {Member} member
+   * @param {string} reason
+   */
+  #onUnable(member, reason) {
+    if (!this.#members.delete(member)) return;
+    const error = {
+      kind: 'unsupported',
+      operation: 'download',
+      message: `The worker that fetches files cannot be started: ${reason}.`,
+      hint: 'Look whether the scripts of smart-fetch are served whole, or do without workers (workers: 0).',
+      retry: false,
+      exitStatus: 1,
+    };
+    for (const { reject } of member.running.values()) reject(error);
     member.running.clear();
   }
 

@@ -52,7 +52,7 @@ const askedAgain = (sandbox, urls) => {
 
 for (const [storage, times] of [['opfs', 10], ['idb', 5]]) {
   test(`a tab that is closed ${times} times at random moments loses no complete file (${storage})`, async (t) => {
-    const { sandbox, site, context } = await setUp(t);
+    const { sandbox, site, context } = await setUp(t, { faults: { ...FAULTS, page: 6, pending: 0 } });
     let [most, here] = [0, []];
     for (let time = 0; time < times; time++) {
       const page = await openPage(context, site);
@@ -61,7 +61,7 @@ for (const [storage, times] of [['opfs', 10], ['idb', 5]]) {
       most = here.length;
       sandbox.clearRequests();
       await begin(page, sandbox.url, { storage });
-      await sleep(Math.random() * 1200);
+      await sleep(Math.random() * 900);
       await page.close();
       assert.deepEqual(askedAgain(sandbox, here), []);
     }
@@ -98,8 +98,9 @@ test('the worker that has the core dies: the job says so, and the next one carri
   assert.ok(here.length > 0);
   sandbox.clearRequests();
   await begin(page, sandbox.url);
-  const { value: report } = await end(page);
-  assert.equal(report?.verdict, 'complete');
+  const { value: report, error: problem } = await end(page);
+  assert.equal(problem, undefined, problem?.message);
+  assert.equal(report.verdict, 'complete');
   assert.deepEqual(askedAgain(sandbox, here), []);
 });
 
@@ -140,11 +141,14 @@ test('two tabs: the second one is told, and carries on when the first is closed'
   // Reading needs no lock.
   assert.ok((await complete(second)).length > 0);
   await first.close();
+  // The browser ends the tab's workers when it gets to it.
+  await second.waitForFunction(async () => !(await navigator.locks.query()).held.some(({ name }) => name.startsWith('smart-fetch:opfs:')));
   const here = await complete(second);
   sandbox.clearRequests();
   await begin(second, sandbox.url);
-  const { value: report } = await end(second);
-  assert.equal(report?.verdict, 'complete');
+  const { value: report, error: problem } = await end(second);
+  assert.equal(problem, undefined, problem?.message);
+  assert.equal(report.verdict, 'complete');
   assert.deepEqual(askedAgain(sandbox, here), []);
 });
 
@@ -207,7 +211,7 @@ test('paused, it sends nothing; resumed, it goes on; cancelled, it says so', asy
 });
 
 // IndexedDB compresses what it stores, and counts what is left.
-for (const [storage, quota] of [['opfs', 3_000_000], ['idb', 800_000]]) {
+for (const [storage, quota] of [['opfs', 6_000_000], ['idb', 800_000]]) {
   test(`a full quota stops the job cleanly, and room lets it go on (${storage})`, async (t) => {
     const { sandbox, site, context } = await setUp(t, { patients: 400, faults: { page: 500, pending: 0 } });
     const page = await openPage(context, site);
@@ -227,6 +231,7 @@ for (const [storage, quota] of [['opfs', 3_000_000], ['idb', 800_000]]) {
     assert.equal(error.code, 'quota', error.message);
     assert.match(error.hint, /space/);
     const here = await complete(page, storage);
+    assert.ok(here.length > 0, 'what fitted is there');
     await allow(500_000_000);
     sandbox.clearRequests();
     const second = await run(storage);
@@ -254,4 +259,18 @@ test('a server without CORS is told apart from one that is not there', async (t)
   const { error } = await end(page);
   assert.equal(error?.code, 'network');
   assert.match(`${error.message} ${error.hint}`, /CORS/);
+});
+
+test('workers that cannot be started are an error that says so, at once', async (t) => {
+  const { sandbox, context } = await setUp(t);
+  for (const script of ['core.worker.js', 'transfer.browser.js']) {
+    const page = await openPage(context, await startSite(t, script));
+    const { error } = await page.evaluate(async (fhirUrl) => {
+      const run = async () => new globalThis.sf.Client({ fhirUrl }).bulk(await globalThis.sf.openFolder('none'), { types: ['Patient'] }).result;
+      return globalThis.ended(run());
+    }, sandbox.url);
+    assert.equal(error?.code, 'unsupported', error?.message);
+    assert.match(error.message, /cannot be started/);
+    await page.close();
+  }
 });

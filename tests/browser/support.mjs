@@ -15,14 +15,15 @@ const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/ja
 const CSP =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' http://127.0.0.1:* http://localhost:*";
 
-/** Serves `/pkg/`, `/contract/` and `/`: the pages. */
-export async function startSite(t) {
+/** Serves `/pkg/`, `/contract/` and `/`: the pages; but not the script `missing`. */
+export async function startSite(t, missing) {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, 'http://x').pathname);
     const [, place, ...rest] = path.split('/');
     const folders = { pkg: 'pkg-template', contract: 'tests/contract' };
     const file = folders[place] ? join(root, folders[place], ...rest) : join(root, 'tests/browser/pages', path === '/' ? 'index.html' : path);
     try {
+      if (missing !== undefined && rest.at(-1) === missing) throw new Error('as if it were not there');
       let body = readFileSync(file);
       // Workers know no import maps.
       if (place === 'contract') body = body.toString().replace("'node:assert/strict'", "'/assert.js'");
