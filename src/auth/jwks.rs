@@ -11,7 +11,7 @@ pub fn public_jwks(jwks_json: &str) -> Result<String> {
     let wrong =
         |why: &str| Error::usage(format!("The key set {why}.")).with_hint("It must be a JWKS or a JWK (RFC 7517).");
     // serde_json's own message may quote the text, which holds keys.
-    let value: Value = serde_json::from_str(jwks_json).map_err(|_| wrong("is no JSON"))?;
+    let value: Value = serde_json::from_slice(jwks_json.as_bytes()).map_err(|_| wrong("is no JSON"))?;
     let keys = match &value {
         Value::Object(set) if set.contains_key("keys") => {
             set["keys"].as_array().ok_or_else(|| wrong("has a 'keys' that is no list"))?.clone()

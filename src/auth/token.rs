@@ -170,7 +170,7 @@ fn read_grant(reply: &Reply, asked_at: i64) -> Result<(Grant, Option<String>)> {
     }
     let life = match &value["expires_in"] {
         Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
+        Value::String(text) => crate::config::decimal(text.trim()),
         _ => None,
     };
     let life = life.filter(|life| *life > 0.0 && life.is_finite()).unwrap_or(ASSUMED_LIFE).min(86_400.0);

@@ -23,7 +23,7 @@ impl Outcome {
         let text = String::from_utf8_lossy(body);
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.starts_with('{') {
-            return serde_json::from_str(text).ok().as_ref().and_then(Self::from_json);
+            return serde_json::from_slice(text.as_bytes()).ok().as_ref().and_then(Self::from_json);
         }
         (text.starts_with('<') && text.contains("<OperationOutcome")).then(|| Self::from_xml(text))
     }
@@ -112,7 +112,7 @@ pub fn readable(body: &[u8]) -> Option<String> {
     if let Some(outcome) = Outcome::read(body) {
         return Some(outcome.text());
     }
-    let shown = if let Ok(value) = serde_json::from_str::<Value>(text) {
+    let shown = if let Ok(value) = serde_json::from_slice::<Value>(text.as_bytes()) {
         of_json(&value).unwrap_or_else(|| text.to_owned())
     } else if text.starts_with('<') {
         without_tags(text)

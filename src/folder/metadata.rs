@@ -137,10 +137,15 @@ async fn read_map<P: Platform>(platform: &P) -> Result<Map<String, Value>> {
         return Ok(Map::new());
     }
     let bytes = read_all(storage, METADATA).await?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        Error::new(ErrorKind::Corrupt, "open folder", format!("The folder's .metadata file cannot be read: {e}."))
+    let wrong = |what: String| {
+        Error::new(ErrorKind::Corrupt, "open folder", format!("The folder's .metadata file cannot be read: {what}."))
             .with_hint("Restore it from a backup, or choose another folder; the data files are not touched.")
-    })
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(wrong("it is no JSON object".to_owned())),
+        Err(error) => Err(wrong(error.to_string())),
+    }
 }
 
 /// Writes `.metadata`: temporary file, flush, rename.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::decimal;
 use crate::fhir::instant::http_date;
 use crate::platform::{HttpError, HttpErrorKind};
 
@@ -12,10 +13,7 @@ pub fn parse_retry_after(value: Option<&str>, date: Option<&str>, now_millis: i6
     const LONGEST: i64 = 31 * 86_400_000;
     let value = value?.trim();
     let server_now = date.and_then(http_date).unwrap_or(now_millis);
-    let millis = if let Ok(number) = value.parse::<f64>() {
-        if !number.is_finite() || number < 0.0 {
-            return None;
-        }
+    let millis = if let Some(number) = decimal(value) {
         let millis = (number * 1000.0).min(9e15) as i64;
         let year_2001 = 978_307_200_000;
         match millis {

@@ -1,7 +1,6 @@
 //! Calls without knowledge of how credentials come about: hops, retries, bodies.
 
 use std::cell::Cell;
-use std::io::Read;
 
 use super::retry::{Failure, Pause, RetryPolicy};
 use super::{Call, CallAuth, Permit, Politeness, Presented, Reply, Retry, parse_retry_after, redact, redirect, url};
@@ -284,12 +283,8 @@ async fn read(body: &mut impl Body, coding: BodyCoding, max: usize) -> std::resu
     if coding != BodyCoding::Gzip || bytes.is_empty() {
         return Ok(Some(bytes));
     }
-    let mut plain = Vec::new();
-    let mut decoder = flate2::read::MultiGzDecoder::new(bytes.as_slice()).take(max as u64 + 1);
-    decoder
-        .read_to_end(&mut plain)
-        .map_err(|error| HttpError::new(HttpErrorKind::Interrupted, format!("the gzip body is damaged: {error}")))?;
-    Ok((plain.len() <= max).then_some(plain))
+    crate::ndjson::gunzip(&bytes, max)
+        .map_err(|why| HttpError::new(HttpErrorKind::Interrupted, format!("the gzip body is damaged: {why}")))
 }
 
 /// The error for a call that got no answer.

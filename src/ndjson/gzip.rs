@@ -152,6 +152,25 @@ impl Gunzip {
     }
 }
 
+/// Decodes a whole gzip body; `None` if there are more than `max` bytes in it.
+pub(crate) fn gunzip(body: &[u8], max: usize) -> Result<Option<Vec<u8>>, String> {
+    let mut decoder = Gunzip::new();
+    let mut plain = Vec::new();
+    let mut block = vec![0; 64 << 10];
+    let mut rest = body;
+    loop {
+        let step = decoder.decode(rest, &mut block)?;
+        plain.extend_from_slice(&block[..step.produced]);
+        if plain.len() > max {
+            return Ok(None);
+        }
+        rest = &rest[step.consumed..];
+        if rest.is_empty() && step.produced < block.len() {
+            return decoder.finish().map(|()| Some(plain));
+        }
+    }
+}
+
 /// The length of the member header at the start of `bytes`; `None` if more bytes are needed.
 fn header_length(bytes: &[u8]) -> Result<Option<usize>, String> {
     let starts = bytes.iter().zip([MAGIC[0], MAGIC[1], 8]).all(|(&byte, expected)| byte == expected);

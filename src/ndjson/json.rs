@@ -533,7 +533,10 @@ fn unescape(raw: &[u8]) -> Option<String> {
         return None;
     }
     let quoted = [b"\"", raw, b"\""].concat();
-    serde_json::from_slice(&quoted).ok()
+    match serde_json::from_slice(&quoted) {
+        Ok(serde_json::Value::String(text)) => Some(text),
+        _ => None,
+    }
 }
 
 /// Whether this could be the name of a FHIR type. It may become part of a file name, so it is never more than letters and digits.

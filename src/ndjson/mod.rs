@@ -26,5 +26,6 @@ mod wrapped;
 
 pub use check::Expect;
 pub use decode::Decoder;
+pub(crate) use gzip::gunzip;
 pub use transfer::{InPlace, transfer};
 pub use verify::check_file;

@@ -1,7 +1,7 @@
 //! Bodies that are one JSON document in place of NDJSON: an OperationOutcome, or a FHIR Binary that wraps the file (F01).
 
 use base64::Engine;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::gzip::{Gunzip, MAGIC};
 use crate::Result;
@@ -42,26 +42,17 @@ fn is_stray(task: &TransferTask, kind: &str) -> bool {
     }
 }
 
-#[derive(Deserialize)]
-struct Document {
-    #[serde(rename = "resourceType")]
-    resource_type: String,
-    #[serde(default)]
-    data: Option<String>,
-}
-
 /// Reads the stored file of `task` and says what it is.
 pub(super) async fn read<S: Storage>(storage: &S, task: &TransferTask) -> Result<Found> {
     let Some(bytes) = read_decoded(storage, &task.path).await? else {
         return Ok(Found::Unreadable(format!("one document of more than {MAX_DOCUMENT} bytes in place of NDJSON")));
     };
-    let Ok(document) = serde_json::from_slice::<Document>(&bytes) else {
-        return Ok(Found::Data);
-    };
-    match document.resource_type.as_str() {
+    let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    match document["resourceType"].as_str().unwrap_or_default() {
+        "" => Ok(Found::Data),
         kind if !is_stray(task, kind) => Ok(Found::Data),
         "OperationOutcome" => Ok(outcome(bytes)),
-        "Binary" => Ok(content(document.data.as_deref())),
+        "Binary" => Ok(content(document["data"].as_str())),
         _ => Ok(Found::Data),
     }
 }

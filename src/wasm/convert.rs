@@ -4,6 +4,7 @@
 use js_sys::{Error as JsError, JSON, Promise, Reflect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -12,14 +13,18 @@ use crate::{Error, Result};
 /// A JS object from `value`.
 pub(super) fn to_js<T: Serialize>(value: &T) -> JsValue {
     // Plain structs with string keys always serialise, and what serde_json writes always parses.
-    serde_json::to_string(value).ok().and_then(|text| JSON::parse(&text).ok()).unwrap_or(JsValue::UNDEFINED)
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| JSON::parse(&value.to_string()).ok())
+        .unwrap_or(JsValue::UNDEFINED)
 }
 
 /// A value from a JS object. Keys whose value is `undefined` count as absent. The error is a sentence.
 pub(super) fn from_js<T: DeserializeOwned>(value: &JsValue) -> Result<T, String> {
     let text = JSON::stringify(value).map_err(|error| text(&error))?;
     let text = text.as_string().ok_or_else(|| "the value cannot be written as JSON".to_owned())?;
-    serde_json::from_str(&text).map_err(|error| {
+    // Through a Value, as the ledger is: one reader for each type in the file, not one for each kind of source.
+    serde_json::from_slice::<Value>(text.as_bytes()).and_then(serde_json::from_value).map_err(|error| {
         // The position is one in our own JSON text: it says nothing to the caller.
         let message = error.to_string();
         message.split(" at line ").next().unwrap_or_default().to_owned()
@@ -43,7 +48,7 @@ pub(super) fn property(value: &JsValue, name: &str) -> Option<String> {
 
 /// The `kind` of a thrown `{kind, message}`, if it is one that `T` knows.
 pub(super) fn kind<T: DeserializeOwned>(thrown: &JsValue) -> Option<T> {
-    serde_json::from_value(serde_json::Value::String(property(thrown, "kind")?)).ok()
+    serde_json::from_value(Value::String(property(thrown, "kind")?)).ok()
 }
 
 /// Waits for a promise; a host that has the value at hand may return it as it is, which saves a turn of the event loop.

@@ -368,13 +368,14 @@ fn progress(reply: &Reply) -> Option<String> {
 
 /// `90s`, `5m`, `2h`, `30d`.
 fn human(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    let (value, unit) = match seconds {
-        s if s < 120.0 => (s, "s"),
-        s if s < 7200.0 => (s / 60.0, "m"),
-        s if s < 172_800.0 => (s / 3600.0, "h"),
-        s => (s / 86_400.0, "d"),
+    let millis = duration.as_millis() as u64;
+    let (millis_per, unit) = match millis / 1000 {
+        ..120 => (1000, "s"),
+        120..7200 => (60_000, "m"),
+        7200..172_800 => (3_600_000, "h"),
+        _ => (86_400_000, "d"),
     };
-    let text = format!("{value:.1}");
-    format!("{}{unit}", text.strip_suffix(".0").unwrap_or(&text))
+    let tenths = (millis * 10 + millis_per / 2) / millis_per;
+    let fraction = if tenths.is_multiple_of(10) { String::new() } else { format!(".{}", tenths % 10) };
+    format!("{}{fraction}{unit}", tenths / 10)
 }
