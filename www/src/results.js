@@ -129,7 +129,7 @@ async function showProblems(folder, status, report, signal) {
   const failed = status.complete ? [] : (report?.failed ?? []);
   const bad = report?.bad ?? [];
   if (signal.aborted) return;
-  const list = (title, items) => items.length > 0 && [h('h3', {}, title), h('ul', { class: 'issues' }, ...items.slice(0, ROWS))];
+  const list = (title, items, more = '') => items.length > 0 && [h('h3', {}, title), h('ul', { class: `issues ${more}` }, ...items.slice(0, ROWS))];
   const item = (severity, text) => h('li', { class: /error|fatal/.test(severity) ? 'bad' : undefined }, h('strong', {}, `${severity}: `), text);
   $('problems-card').hidden = issues.length + gone.size + failed.length + bad.length === 0;
   fill(
@@ -138,7 +138,7 @@ async function showProblems(folder, status, report, signal) {
       list('Files that could not be had', failed.map(({ name, problem }) => item('missing', `${name}: ${problem}`))),
       list('What the server reported', issues.map(({ severity, text }) => item(severity ?? 'error', text ?? ''))),
       list('Lines that are no resources', bad.map((text) => item('error', text))),
-      list('Deleted on the server', [...gone].map(([type, ids]) => h('li', {}, h('details', {}, h('summary', {}, `${type}: ${count(ids.length)}`), h('p', { class: 'ids' }, ids.slice(0, ROWS).join(', '), ids.length > ROWS && ' …'))))),
+      list('Deleted on the server', [...gone].map(([type, ids]) => h('li', {}, h('details', {}, h('summary', {}, `${type}: ${count(ids.length)}`), h('p', { class: 'ids' }, ids.slice(0, ROWS).join(', '), ids.length > ROWS && ' …')))), 'columned'),
     ].filter(Boolean).flat(),
   );
 }
@@ -146,7 +146,7 @@ async function showProblems(folder, status, report, signal) {
 function showFiles(folder, status) {
   const rows = status.files.slice(0, ROWS).map((file) => {
     const result = h('span', { class: 'status', role: 'status' });
-    const button = h('button', { type: 'button', class: 'link', 'aria-label': `Download ${file.name}` }, file.name);
+    const button = h('button', { type: 'button', class: 'link', 'aria-label': `Download ${file.name}` }, ...breakable(file.name));
     button.addEventListener('click', () => doing(button, result, '…', async () => (await engine()).saveFile(folder, file.name)));
     return h('tr', {}, h('th', { scope: 'row' }, button, result), h('td', { class: 'number' }, file.resources === undefined ? '–' : count(file.resources)),
       h('td', { class: 'number' }, file.bytes === undefined ? '–' : bytes(file.bytes)));
@@ -156,6 +156,9 @@ function showFiles(folder, status) {
   fill($('stored'), h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of files' },
     h('table', {}, h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...rows))), more);
 }
+
+/** A file name that breaks at its dots, where it has to. */
+const breakable = (name) => name.split(/(?=[./])/).flatMap((part, index) => (index > 0 ? [h('wbr'), part] : [part]));
 
 function showActions(folder, { resume, remove }, signal) {
   const result = $('save-result');
