@@ -1,7 +1,7 @@
 // The two WebAssembly files (DESIGN: numbers behind the choices): `simd` for every current engine, with zlib-rs, and
 // `base`, without SIMD and with miniz_oxide, which the loader takes where SIMD does not validate.
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -55,7 +55,10 @@ async function buildFlavour({ name, rustflags, cargo }, env) {
   rmSync(result, { recursive: true, force: true });
   // Panic messages hold the paths of sources: what we publish must not name the builder's home.
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry/src');
-  const flags = [...rustflags, `--remap-path-prefix=${registry}=crates`, `--remap-path-prefix=${root}=smart-fetch`];
+  // The standard library's are local where rustup's rust-src component is installed.
+  const library = join(realpathSync((await must('rustc', ['--print', 'sysroot'], { quiet: true })).trim()), 'lib/rustlib/src/rust');
+  const places = [[registry, 'crates'], [library, 'rust'], [root, 'smart-fetch']];
+  const flags = [...rustflags, ...places.map(([path, name]) => `--remap-path-prefix=${path}=${name}`)];
   const args = ['build', root, '--release', '--target', 'web', '--mode', 'no-install', '--no-pack', '--no-gitignore'];
   await must('wasm-pack', [...args, '--out-dir', result, '--out-name', `smart_fetch_${name}`, '--', '--locked', ...cargo], {
     // A target folder for each, because different flags would otherwise rebuild everything at each turn. The encoded form
