@@ -223,8 +223,7 @@ impl Ledger {
         if format != Some(FORMAT) {
             return Err(wrong("The folder's ledger was written by a newer version of smart-fetch.".to_owned()));
         }
-        // By way of text, like everything else that is read: a second kind of deserialiser is 30 KB of wasm.
-        serde_json::from_str(&value.to_string())
+        serde_json::from_value(value.clone())
             .map_err(|e| wrong(format!("The ledger in the folder's .metadata file cannot be read: {e}.")))
     }
 
