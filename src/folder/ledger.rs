@@ -229,7 +229,7 @@ impl Ledger {
 
     /// Puts the ledger into `.metadata`.
     pub fn store(&self, metadata: &mut Metadata) -> Result<()> {
-        let value = serde_json::to_string(self).and_then(|text| serde_json::from_str::<Value>(&text)).map_err(|e| {
+        let value = serde_json::to_value(self).map_err(|e| {
             Error::new(ErrorKind::Storage, "save state", format!("The ledger could not be written: {e}."))
         })?;
         metadata.set(KEY, value);
