@@ -147,8 +147,7 @@ pub fn http_date(text: &str) -> Option<i64> {
     let (_, rest) = text.trim().split_once(' ')?;
     let words: Vec<&str> = rest.split([' ', '-']).filter(|word| !word.is_empty()).collect();
     let (day, month, year, time) = match words[..] {
-        [day, month, year, time, "GMT" | "UTC" | "+0000"] => (day, month, year, time),
-        [month, day, time, year] => (day, month, year, time),
+        [day, month, year, time, "GMT" | "UTC" | "+0000"] | [month, day, time, year] => (day, month, year, time),
         _ => return None,
     };
     let month = MONTHS.iter().position(|known| known.eq_ignore_ascii_case(month))?;
