@@ -1,6 +1,7 @@
 //! The one error type of the crate.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,10 +49,16 @@ pub enum ErrorKind {
     Cancelled,
 }
 
-/// An error: its kind, what was being done, what happened to what, and what to do next.
+/// An error: its kind, what was being done, what happened to what, and what to do next. Boxed, because it is part of nearly
+/// every result, and moving what is large on every way out makes much code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Error(Box<ErrorInfo>);
+
+/// What an [`Error`] says; read through it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Error {
+pub struct ErrorInfo {
     /// What the caller can act on.
     pub kind: ErrorKind,
     /// The step that failed, such as `kick-off` or `download`.
@@ -71,7 +78,8 @@ pub struct Error {
 impl Error {
     /// An error of `kind` in `operation`; not worth a retry unless [`Error::retryable`] says so.
     pub fn new(kind: ErrorKind, operation: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, operation: operation.into(), message: message.into(), retry: false, status: None, hint: None }
+        let (operation, message) = (operation.into(), message.into());
+        Self(Box::new(ErrorInfo { kind, operation, message, retry: false, status: None, hint: None }))
     }
 
     /// A usage error: exit status 2.
@@ -100,6 +108,20 @@ impl Error {
         self
     }
 
+    /// The same error, of another step.
+    #[must_use]
+    pub(crate) fn in_operation(mut self, operation: &str) -> Self {
+        operation.clone_into(&mut self.operation);
+        self
+    }
+
+    /// The same error in other words.
+    #[must_use]
+    pub(crate) fn reworded(mut self, words: impl FnOnce(&str) -> String) -> Self {
+        self.message = words(&self.message);
+        self
+    }
+
     /// The exit status of DESIGN §6: 2 usage, 130 cancelled, else 1.
     pub fn exit_status(&self) -> u8 {
         match self.kind {
@@ -107,6 +129,20 @@ impl Error {
             ErrorKind::Cancelled => 130,
             _ => 1,
         }
+    }
+}
+
+impl Deref for Error {
+    type Target = ErrorInfo;
+
+    fn deref(&self) -> &ErrorInfo {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut ErrorInfo {
+        &mut self.0
     }
 }
 

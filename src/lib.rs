@@ -35,7 +35,7 @@ pub mod update;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorInfo, ErrorKind, Result};
 
 /// The version of this crate, as written to `.metadata` and the bulk export log.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

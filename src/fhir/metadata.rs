@@ -22,7 +22,7 @@ pub async fn read<P: Platform>(client: &Client<'_, P>) -> Capability {
             let text = outcome::readable(&reply.body).map_or_else(String::new, |text| format!(": {text}"));
             Err(format!("The server answered {} to /metadata{text}.", reply.status))
         }
-        Err(error) => Err(error.message),
+        Err(error) => Err(error.message.clone()),
     };
     match found {
         Ok(capability) => {

@@ -195,7 +195,7 @@ impl<P: Platform> Wire<'_, P> {
     fn next_hop(&self, from: &str, location: &str, operation: &'static str) -> Result<String> {
         let target = url::resolve(location, from).map_err(|why| redirect::bad_target(from, why));
         let next = redirect::checked(from, self.rewrite(target?)?);
-        next.map_err(|error| Error { operation: operation.to_owned(), ..error })
+        next.map_err(|error| error.in_operation(operation))
     }
 
     /// Applies `--rewrite-url`.

@@ -51,7 +51,7 @@ pub(super) async fn send<H: Http>(http: &H, task: &TransferTask, part: &Part<'_>
         hops += 1;
         target = match redirect::next_hop(&target, location) {
             Ok(target) => target,
-            Err(error) => return Ok(Sent::Stopped(response.status, error.message)),
+            Err(error) => return Ok(Sent::Stopped(response.status, error.message.clone())),
         };
     }
 }

@@ -148,7 +148,7 @@ fn b14_each_oauth_error_has_its_own_message_and_ends_at_once() {
         assert_eq!((error.kind, error.status, error.retry), (ErrorKind::Auth, Some(400), false));
         assert!(error.message.contains(code) && error.message.contains(&format!("about {code}")), "{error}");
         assert_eq!(token_requests(&host).len(), 1);
-        messages.push(error.hint.unwrap());
+        messages.push(error.hint.clone().unwrap());
     }
     messages.sort();
     messages.dedup();

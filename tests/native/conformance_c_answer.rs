@@ -99,7 +99,7 @@ fn c14_the_servers_words_are_shown_whatever_their_form() {
         let host = Host::new();
         host.http.on("GET", "$export", reply);
         let attempt = kick_off(&host, &config(), &Capability::default());
-        attempt.result.unwrap_err().message
+        attempt.result.unwrap_err().message.clone()
     };
     let both = r#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"bad _type"},"diagnostics":"Foo"},{"severity":"error","code":"value","diagnostics":"and more"}]}"#;
     let text = says(Reply::bytes(400, "text/plain", both));

@@ -338,7 +338,7 @@ fn d15_a_cancelled_job_keeps_its_state_and_says_how_to_go_on() {
     let stop = async move { clock.sleep(std::time::Duration::from_secs(30)).await };
     let error = host.run(job::bulk(&host, &config(), stop)).unwrap_err();
     assert_eq!((error.kind, error.exit_status()), (ErrorKind::Cancelled, 130));
-    assert!(error.hint.unwrap().contains("--cancel"));
+    assert!(error.hint.as_ref().unwrap().contains("--cancel"));
     assert_eq!(metadata(&host)["bulk-status"], STATUS);
 }
 

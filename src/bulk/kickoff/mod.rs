@@ -125,7 +125,7 @@ async fn send<P: Platform>(
                 client.resolve(location, &reply.url)
             });
             // A server may echo secrets (B15).
-            attempt.result = attempt.result.map_err(|error| Error { message: client.redact(&error.message), ..error });
+            attempt.result = attempt.result.map_err(|error| error.reworded(|message| client.redact(message)));
             if let Ok(kickoff) = &attempt.result {
                 tell(client, kickoff);
             }

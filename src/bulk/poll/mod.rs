@@ -112,7 +112,7 @@ pub async fn run<P: Platform>(
 
 /// Without secrets that a server may echo (B15).
 fn redacted<P: Platform>(client: &Client<'_, P>, step: Step) -> Step {
-    let clean = |error: Error| Error { message: client.redact(&error.message), ..error };
+    let clean = |error: Error| error.reworded(|message| client.redact(message));
     match step {
         Step::Failed(error) => Step::Failed(clean(error)),
         Step::Wait(pause) => Step::Wait(Pause {
