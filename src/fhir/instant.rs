@@ -146,9 +146,8 @@ pub fn http_date(text: &str) -> Option<i64> {
     // `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`, `Sun Nov  6 08:49:37 1994`: the weekday is not checked.
     let (_, rest) = text.trim().split_once(' ')?;
     let words: Vec<&str> = rest.split([' ', '-']).filter(|word| !word.is_empty()).collect();
-    let (day, month, year, time) = match words[..] {
-        [day, month, year, time, "GMT" | "UTC" | "+0000"] | [month, day, time, year] => (day, month, year, time),
-        _ => return None,
+    let ([day, month, year, time, "GMT" | "UTC" | "+0000"] | [month, day, time, year]) = words[..] else {
+        return None;
     };
     let month = MONTHS.iter().position(|known| known.eq_ignore_ascii_case(month))?;
     let year: i32 = match (year.len(), year.parse().ok()?) {
