@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { columnsOf, dateOf } from '../../www/src/dates.js';
 import { Tally } from '../../www/src/tally.js';
-import { bytes, count, duration, plural, wait } from '../../www/src/words.js';
+import { bytes, count, duration, fileProblem, plural, wait } from '../../www/src/words.js';
 
 test('the date of a resource is when it happened, before when it was written down', () => {
   assert.equal(dateOf({ effectiveDateTime: '2021-03-04T10:00:00Z', issued: '2022-01-01', meta: { lastUpdated: '2024-01-01T00:00:00Z' } }), '2021-03');
@@ -25,6 +25,7 @@ test('numbers as people read them', () => {
   assert.deepEqual([0, 999, 1000, 1449, 99_400, 999_499, 999_500, 1_500_000, 12e9].map(bytes), ['0 bytes', '999 bytes', '1 KB', '1.4 KB', '99.4 KB', '999 KB', '1 MB', '1.5 MB', '12 GB']);
   assert.deepEqual([0, 4999, 60_000, 130_000, 3_600_000, 5_400_000].map(duration), ['0 s', '5 s', '1 min', '2 min 10 s', '1 h', '1 h 30 min']);
   assert.deepEqual([count(1234567), plural(1, 'file'), plural(0, 'file')], ['1,234,567', '1 file', '0 files']);
+  assert.equal(fileProblem('https://a.example/f/1?… answered 503: busy'), 'the server answered 503: busy.');
   assert.equal(wait({ reason: 'status', left: 5000, progress: '40% done' }), 'The server says: 40% done. Asking again in 5 s.');
   assert.equal(wait({ reason: 'retry', left: 60_000, message: 'The server answered 503.' }), 'The server answered 503. Trying again in 1 min.');
 });
@@ -48,6 +49,9 @@ test('a tally of events: files, share, rate and the wait under way', () => {
   assert.equal(tally.files.get(1).state, 'again');
   take({ type: 'fileStarted', file: 1, name: 'a' }, { type: 'fileFinished', file: 1, name: 'a', bytes: 9, received: 10_000, resources: 50 });
   assert.deepEqual([tally.files.get(1).state, tally.files.get(1).resources], ['done', 50]);
+  for (let file = 2; file < 20_000; file += 1) take({ type: 'fileStarted', file, name: `${file}` }, { type: 'fileFinished', file, name: `${file}`, bytes: 1, received: 1, resources: 1 });
+  assert.ok(tally.files.size < 100, 'any number of files takes little');
+  assert.ok(tally.files.has(19_999));
   take({ type: 'phase', phase: 'finish' });
   assert.equal(tally.share, 1);
 });

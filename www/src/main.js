@@ -83,7 +83,8 @@ async function start({ server, relayed, client, options, remember: settings }, n
   const results = `#results/${encodeURIComponent(folder.name)}`;
   try {
     const report = await watch(job, { server, relayed, folder });
-    remember(folder.name, { report });
+    // What may be long is cut: it is for the eye.
+    remember(folder.name, { report: { ...report, failed: report.failed.slice(0, 100) } });
     current = undefined;
     if (location.hash === '#run') location.hash = results;
   } catch (error) {

@@ -1,13 +1,12 @@
 // The view of a run: how far it is, and what happens.
 import { $, fill, h, pairs, say } from './dom.js';
 import { Tally } from './tally.js';
-import { bytes, count, duration, explain, explainSilence, host, PHASES, plural, wait as waitWords } from './words.js';
+import { bytes, count, duration, explain, explainSilence, fileProblem, host, PHASES, plural, wait as waitWords } from './words.js';
 
 /** How often the view is brought up to date, and how often screen readers are told; milliseconds. */
 const STEP = 150;
 const TELL = 15_000;
-/** Rows of the lists of files and of what happened. */
-const FILES = 60;
+/** Rows of what happened. */
 const LINES = 200;
 
 const TITLES = { discover: 'Looking at the server', kickOff: 'Asking for the export', wait: 'The server is preparing the files', download: 'Downloading', finish: 'Finishing' };
@@ -107,7 +106,7 @@ class RunView {
     if (event.type === 'manifest') {
       this.line('note', `The server has ${plural(event.files, 'file')}${event.resources ? ` with ${plural(event.resources, 'resource')}` : ''}.`);
     }
-    if (event.type === 'fileFailed') this.line(event.last ? 'bad' : 'warning', `${event.name}: ${event.message}${event.last ? '' : ' It is tried again.'}`);
+    if (event.type === 'fileFailed') this.line(event.last ? 'bad' : 'warning', `${event.name}: ${fileProblem(event.message)}${event.last ? '' : ' It is tried again.'}`);
   }
 
   line(kind, text) {
@@ -171,9 +170,8 @@ class RunView {
 
   /** Those under way first, then the latest. */
   #files() {
-    const all = [...this.#tally.files.entries()];
     const rank = { active: 0, again: 0, failed: 1, done: 2 };
-    const shown = all.sort(([a, x], [b, y]) => rank[x.state] - rank[y.state] || b - a).slice(0, FILES);
+    const shown = [...this.#tally.files].sort(([a, x], [b, y]) => rank[x.state] - rank[y.state] || b - a);
     const keep = new Set(shown.map(([number]) => number));
     for (const [number, row] of this.#rows) {
       if (keep.has(number)) continue;
@@ -192,9 +190,10 @@ class RunView {
       meter.firstElementChild.style.width = share === undefined ? '' : `${share * 100}%`;
       meter.hidden = file.state === 'again' || file.state === 'failed';
     }
-    $('files-card').hidden = all.length === 0;
-    $('files-more').hidden = all.length <= FILES;
-    if (all.length > FILES) say($('files-more'), `and ${count(all.length - FILES)} more`);
+    $('files-card').hidden = shown.length === 0;
+    const more = this.#tally.filesKnown - shown.length;
+    $('files-more').hidden = more <= 0;
+    if (more > 0) say($('files-more'), `and ${count(more)} more`);
   }
 
   #row(number, { name }) {

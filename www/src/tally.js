@@ -3,11 +3,14 @@
 /** How far back the rate looks, and how often it is sampled; milliseconds. */
 const WINDOW = 8000;
 const STEP = 400;
+/** Files that are remembered after their end. */
+const KEPT = 50;
 
 export class Tally {
   phase = undefined;
-  /** Files by number: `{ name, expected, received, resources, state, message }`. */
+  /** Files under way and the last ones by number: `{ name, expected, received, resources, state }`. */
   files = new Map();
+  #ended = [];
   filesDone = 0;
   filesKnown = 0;
   received = 0;
@@ -45,10 +48,11 @@ export class Tally {
         Object.assign(this.files.get(event.file) ?? {}, { received: event.received, resources: event.resources });
         break;
       case 'fileFinished':
-        this.files.set(event.file, { ...this.files.get(event.file), ...event, state: 'done' });
+        this.#end(event, 'done');
         break;
       case 'fileFailed':
-        this.files.set(event.file, { ...this.files.get(event.file), name: event.name, message: event.message, state: event.last ? 'failed' : 'again' });
+        if (event.last) this.#end(event, 'failed');
+        else this.files.set(event.file, { ...this.files.get(event.file), name: event.name, state: 'again' });
         break;
       case 'totals':
         this.filesDone = event.filesDone;
@@ -59,6 +63,13 @@ export class Tally {
         break;
       default:
     }
+  }
+
+  /** An export may have any number of files; the last ones are enough to look at. */
+  #end({ file, name, received, resources }, state) {
+    this.files.set(file, { ...this.files.get(file), name, received, resources, state });
+    this.#ended.push(file);
+    if (this.#ended.length > KEPT) this.files.delete(this.#ended.shift());
   }
 
   #sample(received) {

@@ -51,6 +51,9 @@ export function wait({ reason, left, progress, message }) {
 /** Where a file is, without what makes its address long. */
 export const host = (url) => (URL.canParse(url) ? new URL(url).host : url);
 
+/** What went wrong with a file, as a sentence without its long address: the name stands before it. */
+export const fileProblem = (message) => message.replace(/^https?:\/\/\S+ /, 'the server ').replace(/[^.!?…]$/, '$&.');
+
 const TITLES = {
   auth: 'The server did not accept the sign-in',
   blocked: 'The browser could not use this server',
