@@ -351,7 +351,7 @@ impl<P: Platform> Run<'_, '_, P> {
         self.mark_done();
         if downloaded.failed > 0 {
             self.folder.save().await?;
-            if downloaded.unreachable == downloaded.failed && downloaded.fetched == 0 {
+            if downloaded.unreachable == downloaded.failed {
                 return Err(Error::new(
                     ErrorKind::Network,
                     "download",

@@ -147,6 +147,15 @@ fn c14_a_get_is_repeated_after_a_hiccup_and_a_post_is_not() {
 }
 
 #[test]
+fn a_wrong_address_is_told_within_seconds() {
+    let host = Host::new();
+    host.http.on("GET", "$export", Reply::error(HttpErrorKind::Connect));
+    assert!(kick_off(&host, &config(), &Capability::default()).result.is_err());
+    assert_eq!(host.http.seen().len(), 3);
+    assert!(gaps(&host.http.seen()).iter().sum::<f64>() < 10.0, "{:?}", gaps(&host.http.seen()));
+}
+
+#[test]
 fn c15_separate_status_counts_only_if_applied() {
     let separate = |ask: bool, applied: &[&str]| {
         let host = Host::new();

@@ -92,7 +92,7 @@ export class PlainProgress {
   #wait({ reason, millis, progress, message }) {
     const now = this.#tally.now();
     const last = this.#lastWait.get(reason);
-    const quiet = last !== undefined && now - last < WAITS_EVERY;
+    const quiet = millis < WAITS_EVERY && last !== undefined && now - last < WAITS_EVERY;
     if (!this.verbose && (quiet || (millis < 1000 && !progress))) return;
     this.#lastWait.set(reason, now);
     const soFar = reason === 'status' && this.#tally.waitingSince !== undefined ? now - this.#tally.waitingSince : undefined;

@@ -139,14 +139,18 @@ async fn send<P: Platform>(
 
 /// A GET kick-off, repeated as a plain GET would be, but not after an OperationOutcome that calls the failure final.
 async fn get<P: Platform>(client: &Client<'_, P>, call: crate::http::Call) -> Result<Reply> {
+    let brief = client.retry().brief();
     let mut tries = client.retry().tries();
+    let mut first_contact = brief.tries();
     loop {
         let answer = client.send(call.clone().retry(Retry::Never)).await;
+        let reached = client.politeness().answered(&call.url);
+        let tries = if reached { &mut tries } else { &mut first_contact };
         let (failure, message) = match &answer {
             Ok(reply) => (failure_of(reply), format!("The kick-off was answered with {}.", reply.status)),
             Err(error) => (error.retry.then_some(Failure::Failed(None)), error.message.clone()),
         };
-        let Some(pause) = failure.and_then(|failure| client.next_try(&mut tries, failure, &call.url)) else {
+        let Some(pause) = failure.and_then(|failure| client.next_try(tries, failure, &call.url)) else {
             return answer;
         };
         client.pause(pause, message).await;
