@@ -32,6 +32,7 @@ pub mod platform;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod update;
+mod value;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 

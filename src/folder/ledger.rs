@@ -223,7 +223,7 @@ impl Ledger {
         if format != Some(FORMAT) {
             return Err(wrong("The folder's ledger was written by a newer version of smart-fetch.".to_owned()));
         }
-        serde_json::from_value(value.clone())
+        crate::value::read(value.clone())
             .map_err(|e| wrong(format!("The ledger in the folder's .metadata file cannot be read: {e}.")))
     }
 

@@ -24,7 +24,7 @@ pub(super) fn from_js<T: DeserializeOwned>(value: &JsValue) -> Result<T, String>
     let text = JSON::stringify(value).map_err(|error| text(&error))?;
     let text = text.as_string().ok_or_else(|| "the value cannot be written as JSON".to_owned())?;
     // Through a Value, as the ledger is: one reader for each type in the file, not one for each kind of source.
-    serde_json::from_slice::<Value>(text.as_bytes()).and_then(serde_json::from_value).map_err(|error| {
+    serde_json::from_slice::<Value>(text.as_bytes()).and_then(crate::value::read).map_err(|error| {
         // The position is one in our own JSON text: it says nothing to the caller.
         let message = error.to_string();
         message.split(" at line ").next().unwrap_or_default().to_owned()
@@ -48,7 +48,7 @@ pub(super) fn property(value: &JsValue, name: &str) -> Option<String> {
 
 /// The `kind` of a thrown `{kind, message}`, if it is one that `T` knows.
 pub(super) fn kind<T: DeserializeOwned>(thrown: &JsValue) -> Option<T> {
-    serde_json::from_value(Value::String(property(thrown, "kind")?)).ok()
+    crate::value::read(Value::String(property(thrown, "kind")?)).ok()
 }
 
 /// Waits for a promise; a host that has the value at hand may return it as it is, which saves a turn of the event loop.
