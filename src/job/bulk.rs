@@ -72,6 +72,7 @@ async fn run<P: Platform>(platform: &P, config: &BulkConfig) -> Result<BulkRepor
     let capability = fhir::metadata::read(&client).await;
     let mut plan = Plan::new(config, &capability)?;
     let run = Run { platform, config, client: &client, folder: &folder, capability: &capability };
+    context::check_foreign(&folder, &plan).await?;
     context::check(&folder, config, &capability, &mut plan)?;
     context::check_request(&folder, &run.request())?;
     folder.change(|metadata| context::note(metadata, &capability, &plan));

@@ -66,6 +66,25 @@ pub(super) fn check<P: Platform>(
     Ok(())
 }
 
+/// Refuses a folder without state of ours that holds files which the export would replace: nobody knows what they are.
+pub(super) async fn check_foreign<P: Platform>(folder: &OutputFolder<'_, P>, plan: &Plan) -> Result<()> {
+    if !folder.metadata().is_empty() {
+        return Ok(());
+    }
+    let files = folder.data_files().await?;
+    let is_ours_to_be =
+        |path: &&String| plan.types.iter().any(|t| path.strip_prefix(t).is_some_and(|rest| rest.starts_with('.')));
+    match files.iter().find(is_ours_to_be) {
+        None => Ok(()),
+        Some(path) => Err(Error::new(
+            ErrorKind::Mismatch,
+            "open folder",
+            format!("The folder holds {path}, but no .metadata file that says what export it is from."),
+        )
+        .with_hint("Choose an empty folder, or move such files away: this export would replace them.")),
+    }
+}
+
 /// Refuses a folder that holds an export of another server, level, or with other parameters.
 pub(super) fn check_request<P: Platform>(folder: &OutputFolder<'_, P>, request: &Value) -> Result<()> {
     let ledger = folder.ledger();

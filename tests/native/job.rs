@@ -466,3 +466,17 @@ fn c17_nobody_hears_of_a_job_before_its_status_url_is_on_disk() {
         }
     }
 }
+
+#[test]
+fn files_of_unknown_origin_are_not_replaced() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.storage.put("Patient.001.ndjson.gz", "precious");
+    host.storage.put("notes.txt", "harmless");
+    let error = export(&host, &config()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Mismatch);
+    assert!(error.message.contains("Patient.001.ndjson.gz"), "{error}");
+    assert_eq!(host.storage.text("notes.txt").unwrap(), "harmless");
+    assert_eq!(host.storage.bytes("Patient.001.ndjson.gz").unwrap(), b"precious");
+    assert!(host.http.seen_with("$export").is_empty());
+}

@@ -81,7 +81,7 @@ fn h13_a_file_that_is_listed_twice_or_exported_twice_leaves_the_same_state() {
     };
     let before = state(&host);
     // The folder forgets that it is done, so that all of it comes again over what is there.
-    host.storage.put(".metadata", "{}");
+    host.storage.put(".metadata", r#"{"kind": "output"}"#);
     let again = host.restarted();
     let report = export(&again, &config()).unwrap();
     assert_eq!((report.verdict, report.fetched), (Verdict::Complete, 3));
