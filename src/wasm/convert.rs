@@ -24,11 +24,8 @@ pub(super) fn from_js<T: DeserializeOwned>(value: &JsValue) -> Result<T, String>
     let text = JSON::stringify(value).map_err(|error| text(&error))?;
     let text = text.as_string().ok_or_else(|| "the value cannot be written as JSON".to_owned())?;
     // Through a Value, as the ledger is: one reader for each type in the file, not one for each kind of source.
-    serde_json::from_slice::<Value>(text.as_bytes()).and_then(crate::value::read).map_err(|error| {
-        // The position is one in our own JSON text: it says nothing to the caller.
-        let message = error.to_string();
-        message.split(" at line ").next().unwrap_or_default().to_owned()
-    })
+    let value: Value = serde_json::from_slice(text.as_bytes()).map_err(|error| error.to_string())?;
+    crate::value::read(value)
 }
 
 /// What was thrown, in words. JS may throw anything.
