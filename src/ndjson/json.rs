@@ -17,7 +17,7 @@ const MAX_TOKEN: usize = 512;
 pub(super) const MAX_CAPTURE: usize = 1 << 20;
 
 /// Takes what the validator finds, line by line.
-pub(super) trait Lines {
+pub(crate) trait Lines {
     /// A line that holds a resource. `text` is the line (without its newline) if it is not longer than [`MAX_CAPTURE`].
     fn resource(&mut self, kind: &str, text: Option<&[u8]>);
 
@@ -96,7 +96,7 @@ enum Kind {
 /// Checks NDJSON that is pushed in chunks of any size.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
-pub(super) struct Validator {
+pub(crate) struct Validator {
     state: State,
     /// Open brackets; the bit is set for an object.
     stack: [u64; (MAX_DEPTH / 64) as usize],
@@ -123,7 +123,7 @@ pub(super) struct Validator {
 }
 
 impl Validator {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: State::Start,
             stack: [0; (MAX_DEPTH / 64) as usize],
@@ -145,7 +145,7 @@ impl Validator {
     /// Checks the next bytes.
     #[allow(clippy::needless_continue, reason = "of a macro that is used where it is needed, too")]
     #[allow(clippy::too_many_lines, reason = "one state machine: the states read best, and run fastest, side by side")]
-    pub(super) fn feed<L: Lines>(&mut self, chunk: &[u8], lines: &mut L) {
+    pub(crate) fn feed<L: Lines>(&mut self, chunk: &[u8], lines: &mut L) {
         let length = chunk.len();
         let mut at = 0;
         // Where, in this chunk, the line and the watched string start.
@@ -340,7 +340,7 @@ impl Validator {
     }
 
     /// Ends the file. False if its last line has no newline and is not a whole object: the file is torn.
-    pub(super) fn finish<L: Lines>(&mut self, lines: &mut L) -> bool {
+    pub(crate) fn finish<L: Lines>(&mut self, lines: &mut L) -> bool {
         match self.state {
             State::Done => self.end_line(&[], lines),
             State::Start | State::Skip => {}

@@ -27,5 +27,7 @@ mod wrapped;
 pub use check::Expect;
 pub use decode::Decoder;
 pub(crate) use gzip::gunzip;
+pub(crate) use json::{Lines, Validator};
+pub(crate) use scan::string_run;
 pub use transfer::{InPlace, transfer};
 pub use verify::check_file;

@@ -5,7 +5,7 @@
 /// The index of the first byte at or after `from` that ends a run inside a JSON string (a quote, a backslash or a control
 /// character); `bytes.len()` if there is none.
 #[inline(always)]
-pub(super) fn string_run(bytes: &[u8], from: usize) -> usize {
+pub(crate) fn string_run(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some((block, _)) = bytes.get(at..).and_then(<[u8]>::split_first_chunk::<BLOCK>) {
         if let Some(stop) = first_stop(*block) {
