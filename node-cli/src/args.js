@@ -124,7 +124,7 @@ Exit status:
       { name: 'patients', value: 'N', kind: 'integer', min: 0, help: 'number of patients to generate' },
       { name: 'seed', value: 'S', kind: 'integer', min: 0, help: 'seed for generating them; the same seed gives the same data' },
       { name: 'cors', value: 'MODE', kind: 'choice', choices: ['full', 'no-expose', 'none'], help: 'what browsers get to see: full (default), no-expose or none' },
-      { name: 'auth', value: 'MODE', kind: 'choice', choices: ['none', 'smart'], help: 'none (default), or SMART Backend Services' },
+      { name: 'auth', value: 'MODE', kind: 'choice', choices: ['none', 'smart'], help: 'none (default), or SMART: Backend Services and App Launch' },
       { name: 'jwks', value: 'FILE', kind: 'text', help: "with --auth smart: keys of a client, registered as 'smart-fetch'" },
       { name: 'fault', value: 'NAME=VALUE', kind: 'repeat', help: "misbehave in a given way, such as 'pending=3'; can be given several times; '--fault help' lists them" },
     ]),

@@ -101,7 +101,7 @@ test('each wrong assertion is refused as invalid_client', async (t) => {
 test('each deviation from the form is refused', async (t) => {
   const sbx = await sandbox(t, { auth: 'smart' });
   const error = async (fields, headers) => (await tokenRequest(sbx, fields, headers)).json.error;
-  assert.equal(await error(form(sbx, { grant_type: 'authorization_code' })), 'unsupported_grant_type');
+  assert.equal(await error(form(sbx, { grant_type: 'password' })), 'unsupported_grant_type');
   assert.equal(await error(form(sbx, { client_assertion_type: 'jwt-bearer' })), 'invalid_request');
   const { scope, ...withoutScope } = form(sbx);
   assert.ok(scope);
@@ -118,7 +118,8 @@ test('scope dialects', async (t) => {
   assert.equal((await tokenRequest(sbx, form(sbx, { scope: 'system/*.rs system/Patient.read' }))).json.scope, 'system/Patient.read');
   sbx.setFaults({ scopeDialect: 'v2', pending: 0 });
   assert.equal((await tokenRequest(sbx, form(sbx, { scope: 'system/Patient.read' }))).json.error, 'invalid_scope');
-  assert.deepEqual((await request(`${sbx.url}/.well-known/smart-configuration`)).json.capabilities, ['client-confidential-asymmetric', 'permission-v2']);
+  const { capabilities } = (await request(`${sbx.url}/.well-known/smart-configuration`)).json;
+  assert.deepEqual(capabilities.filter((word) => word.startsWith('permission-v')), ['permission-v2']);
 });
 
 test('kick-off, status, files, DELETE, reads and searches ask for the token; metadata does not', async (t) => {

@@ -13,7 +13,7 @@ test('every fault is in README.md, and nothing else is', () => {
 });
 
 test('every fault is set by a test', () => {
-  const tests = ['auth', 'export', 'rest', 'faults-job', 'faults-files'].map((name) => read(`./${name}.test.mjs`)).join('\n');
+  const tests = ['auth', 'launch', 'export', 'rest', 'faults-job', 'faults-files'].map((name) => read(`./${name}.test.mjs`)).join('\n');
   const unset = Object.keys(FAULTS).filter((name) => !new RegExp(`\\b${name}\\b\\s*[:},]`).test(tests));
   assert.deepEqual(unset, []);
 });

@@ -33,6 +33,7 @@ export const FAULTS = {
   algs: { kind: 'list', initial: ['RS384', 'ES384'], doc: 'signing algorithms listed and accepted' },
   grantScope: text('', 'scope granted instead of the one asked for'),
   tokenType: text('bearer', 'token_type of the token answer'),
+  launchPatient: text('', 'id of the patient that apps are launched with, so that nobody is asked'),
   clockSkew: int(0, 'seconds the server clock is ahead (negative: behind)'),
   html401: bool('401 answers are text/html without WWW-Authenticate'),
   // Kick-off

@@ -77,7 +77,8 @@ export async function startSandbox({
     ca: certificate?.cert ?? null,
     /** For auth 'basic' and 'bearer' */
     secrets: server.auth.secrets,
-    revokeTokens: () => server.auth.revokeAll(),
+    /** Makes all tokens invalid; with `true` the refresh tokens of apps too. */
+    revokeTokens: (refreshToo) => server.auth.revokeAll(refreshToo),
     close: () => server.close(),
   };
 }

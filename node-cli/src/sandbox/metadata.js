@@ -1,4 +1,5 @@
 // CapabilityStatement and SMART configuration.
+import { CONTEXT_SCOPES } from './auth/scopes.js';
 import { fhirKind, searchParams } from './search/params.js';
 
 const OPERATIONS = 'http://hl7.org/fhir/uv/bulkdata/OperationDefinition';
@@ -10,11 +11,11 @@ export function listedTypes(types, faults) {
   return [...new Set([...types, 'Group'])].filter((type) => !faults.unlisted.includes(type)).sort();
 }
 
-export function capabilityStatement({ base, types, faults, tokenUrl }) {
+export function capabilityStatement({ base, types, faults, auth }) {
   const level = (name) => operation(name, faults);
   const rest = {
     mode: 'server',
-    security: tokenUrl ? security(tokenUrl, faults) : undefined,
+    security: auth ? security(auth, faults) : undefined,
     resource: listedTypes(types, faults).map((type) => resourceOf(type, faults, level)),
     operation: faults.exportOperation === 'rest-only'
       ? [...level('export'), ...level('patient-export'), ...level('group-export')]
@@ -55,28 +56,36 @@ function resourceOf(type, faults, level) {
   };
 }
 
-function security(tokenUrl, { oauthUris }) {
+function security(auth, { oauthUris }) {
   return {
     service: [{ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/restful-security-service', code: 'SMART-on-FHIR' }] }],
     extension: oauthUris
-      ? [{ url: 'http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris', extension: [{ url: 'token', valueUri: tokenUrl }] }]
+      ? [{ url: 'http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris', extension: [{ url: 'token', valueUri: `${auth}/token` }, { url: 'authorize', valueUri: `${auth}/authorize` }] }]
       : undefined,
   };
 }
 
-export function smartConfiguration({ tokenUrl, registerUrl, faults }) {
+export function smartConfiguration({ base, auth, faults }) {
+  const levels = ['system', 'user', 'patient'];
   const configuration = {
-    token_endpoint: tokenUrl,
-    registration_endpoint: registerUrl,
-    grant_types_supported: ['client_credentials'],
+    issuer: base,
+    jwks_uri: `${auth}/jwks`,
+    authorization_endpoint: `${auth}/authorize`,
+    token_endpoint: `${auth}/token`,
+    registration_endpoint: `${auth}/register`,
+    grant_types_supported: ['authorization_code', 'client_credentials'],
+    response_types_supported: ['code'],
+    code_challenge_methods_supported: ['S256'],
     token_endpoint_auth_methods_supported: ['private_key_jwt'],
     token_endpoint_auth_signing_alg_values_supported: faults.algs,
     scopes_supported: [
-      ...(faults.scopeDialect !== 'v1' ? ['system/*.rs'] : []),
-      ...(faults.scopeDialect !== 'v2' ? ['system/*.read'] : []),
+      ...(faults.scopeDialect !== 'v1' ? levels.map((level) => `${level}/*.rs`) : []),
+      ...(faults.scopeDialect !== 'v2' ? levels.map((level) => `${level}/*.read`) : []),
+      ...CONTEXT_SCOPES,
     ],
     capabilities: [
-      'client-confidential-asymmetric',
+      'client-confidential-asymmetric', 'client-public', 'launch-ehr', 'launch-standalone', 'context-ehr-patient', 'context-standalone-patient',
+      'permission-patient', 'permission-user', 'permission-offline', 'permission-online', 'sso-openid-connect',
       ...(faults.scopeDialect !== 'v1' ? ['permission-v2'] : []),
       ...(faults.scopeDialect !== 'v2' ? ['permission-v1'] : []),
     ],

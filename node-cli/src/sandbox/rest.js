@@ -1,5 +1,6 @@
 // REST: search with paging, reads, Binary. Bundles are put together from the stored lines, which are never re-encoded.
 import { HttpError, FHIR_JSON, playStep, sendBody, sendJson } from './reply.js';
+import { SHARED_TYPES } from './data/compartment.js';
 import { pathValues } from './search/paths.js';
 import { parseQuery } from './search/query.js';
 
@@ -11,10 +12,11 @@ const SEARCH_MODE = Buffer.from(',"search":{"mode":"match"}}');
 export async function search(ctx, type, params) {
   const step = (type === 'Group' ? ctx.faults.step('groupFail') : null) ?? ctx.faults.step('searchFail');
   if (step) return playStep(ctx, step);
-  await ctx.checkAccess(type, 'search');
+  const patient = ctx.checkAccess(type, 'search');
+  await checkPatient(ctx, patient, type);
   const offset = wholeNumber(params, '_offset', 0);
   const count = Math.min(MAX_PAGE, wholeNumber(params, '_count', ctx.faults.searchPage || PAGE));
-  const hits = type === 'Group' ? await findGroups(ctx, params) : await findRows(ctx, type, params);
+  const hits = type === 'Group' ? await findGroups(ctx, params) : await findRows(ctx, type, params, patient);
   if (params.get('_summary') === 'count' || params.get('_count') === '0') {
     return sendJson(ctx, 200, { resourceType: 'Bundle', type: 'searchset', total: hits.total });
   }
@@ -47,12 +49,36 @@ function wholeNumber(params, name, otherwise) {
 
 const queryOf = (params) => (params.size > 0 ? `?${params}` : '');
 
-async function findRows(ctx, type, params) {
+/**
+ * Refuses what a token for one patient can see nothing of. Resources of nobody (practitioners, places) can be seen, but no
+ * groups; of Binary only what a note of the patient points at, which a search cannot tell.
+ */
+async function checkPatient(ctx, patient, type, id) {
+  if (patient === null) return;
+  const store = await ctx.store();
+  const mine = async (name) => (await (await store.table(name))?.indexed())?.rowsByPatient.get(patient) ?? [];
+  if (!SHARED_TYPES.has(type)) {
+    const table = await store.table(type);
+    if (id === undefined || (await mine(type)).some((row) => table.ids[row] === id)) return;
+  } else if (type === 'Binary') {
+    for (const [name, path] of [['DocumentReference', 'content.attachment.url'], ['DiagnosticReport', 'presentedForm.url']]) {
+      const table = await store.table(name);
+      if (id !== undefined && (await mine(name)).some((row) => table.values(row, path).some((url) => url.endsWith(`Binary/${id}`)))) return;
+    }
+  } else if (type !== 'Group') return;
+  throw new HttpError(403, 'forbidden', `The token is for Patient/${patient}, and ${id === undefined ? `a search for ${type}` : `${type}/${id}`} is not about that patient.`);
+}
+
+async function findRows(ctx, type, params, patient) {
   const options = { unsupported: ctx.faults.noSearchParams, lenient: /handling=lenient/.test(ctx.req.headers.prefer ?? '') };
   const query = parseQuery(type, params, options);
   const table = await (await ctx.store()).table(type);
   if (!table) return { total: 0 };
-  const rows = await query.rows(table);
+  let rows = await query.rows(table);
+  if (patient !== null && !SHARED_TYPES.has(type)) {
+    const mine = new Set(table.rowsByPatient.get(patient));
+    rows = rows.filter((row) => mine.has(row));
+  }
   return { total: rows.length, id: (n) => table.ids[rows[n]], line: (n) => table.line(rows[n]) };
 }
 
@@ -94,7 +120,7 @@ class MemoryTable {
 export async function read(ctx, type, id) {
   const step = (type === 'Group' ? ctx.faults.step('groupFail') : null) ?? ctx.faults.step('readFail', `${type}/${id}`);
   if (step) return playStep(ctx, step);
-  await ctx.checkAccess(type, 'read');
+  await checkPatient(ctx, ctx.checkAccess(type, 'read'), type, id);
   const store = await ctx.store();
   const line = type === 'Group' ? groupLine(await store.groups(), id) : await store.read(type, id);
   if (line === null) throw new HttpError(404, 'not-found', `There is no ${type}/${id}.`);

@@ -3,6 +3,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { AuthServer } from './auth/server.js';
 import { corsHeaders, preflight } from './cors.js';
+import { sendKeys } from './auth/launch.js';
 import { Jobs } from './export/jobs.js';
 import { kickoff } from './export/kickoff.js';
 import { sendFile } from './export/files.js';
@@ -151,6 +152,10 @@ export class SandboxServer {
     ctx.checkAccess = (type, action) => this.auth.requireScope(ctx.access(), type, action);
     const path = ctx.url.pathname;
     if (path === '/auth/token') return { name: 'token', run: () => this.#token(ctx) };
+    const launch = this.auth.mode === 'smart' && req.method === 'GET' ? {
+      '/auth/authorize': () => this.auth.launch.authorize(ctx), '/auth/launch': () => this.auth.launch.fromEhr(ctx), '/auth/jwks': () => sendKeys(ctx, this.auth.launch),
+    }[path] : undefined;
+    if (launch) return { name: path.slice('/auth/'.length), run: launch };
     if (path === '/auth/register' && req.method === 'POST') return { name: 'register', run: () => this.#register(ctx) };
     const found = /^\/attachments\/([^/]+)$/.exec(path);
     if (found) return { name: 'attachment', run: () => attachment(ctx, found[1]) };
@@ -217,16 +222,15 @@ export class SandboxServer {
     const step = ctx.faults.step('metadataFail');
     if (step) return playStep(ctx, step);
     const types = (await this.store()).types();
-    const tokenUrl = this.auth.mode === 'smart' ? `${ctx.origin}/auth/token` : null;
-    return sendJson(ctx, 200, capabilityStatement({ base: ctx.base, types, faults: ctx.faults, tokenUrl }));
+    const auth = this.auth.mode === 'smart' ? `${ctx.origin}/auth` : null;
+    return sendJson(ctx, 200, capabilityStatement({ base: ctx.base, types, faults: ctx.faults, auth }));
   }
 
   #wellKnown(ctx) {
     const step = ctx.faults.step('wellKnownFail');
     if (step) return playStep(ctx, step);
     if (this.auth.mode !== 'smart') return sendOutcome(ctx, 404, 'not-found', 'This server needs no SMART authorization.');
-    const urls = { tokenUrl: `${ctx.origin}/auth/token`, registerUrl: `${ctx.origin}/auth/register` };
-    return sendJson(ctx, 200, smartConfiguration({ ...urls, faults: ctx.faults }), {}, 'application/json');
+    return sendJson(ctx, 200, smartConfiguration({ base: ctx.base, auth: `${ctx.origin}/auth`, faults: ctx.faults }), {}, 'application/json');
   }
 
   #token(ctx) {

@@ -1,5 +1,5 @@
 // JSON Web Tokens as SMART Backend Services use them, verified with node:crypto.
-import { createPublicKey, generateKeyPair, randomUUID, verify } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPair, randomUUID, sign, verify } from 'node:crypto';
 import { promisify } from 'node:util';
 
 // dsaEncoding ieee-p1363 is JOSE's raw r||s (RFC 7518 section 3.4); a DER signature does not verify.
@@ -28,6 +28,12 @@ export function verifyJwt({ header, signature, signed }, jwk) {
   if (!algorithm || jwk.kty !== algorithm.kty || (algorithm.crv && jwk.crv !== algorithm.crv) || (jwk.alg && jwk.alg !== header.alg)) return false;
   const key = createPublicKey({ key: jwk, format: 'jwk' });
   return verify(algorithm.hash, signed, algorithm.kty === 'EC' ? { key, dsaEncoding: 'ieee-p1363' } : key, signature);
+}
+
+/** A compact JWS of claims, by an RSA key of makeKey. */
+export function signJwt({ jwk, pem }, claims) {
+  const input = [{ alg: jwk.alg, kid: jwk.kid, typ: 'JWT' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+  return `${input}.${sign(ALGORITHMS[jwk.alg].hash, Buffer.from(input), createPrivateKey(pem)).toString('base64url')}`;
 }
 
 const PRIVATE_PARTS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];

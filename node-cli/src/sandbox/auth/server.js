@@ -1,24 +1,20 @@
-// The authorization server: SMART Backend Services (client_credentials with private_key_jwt), checked to the letter,
-// and for tests HTTP Basic and a fixed bearer token.
+// The authorization server: SMART Backend Services (client_credentials with private_key_jwt), checked to the letter, SMART
+// App Launch (launch.js), and for tests HTTP Basic and a fixed bearer token.
 import { randomUUID, timingSafeEqual } from 'node:crypto';
 import { Answered, HttpError, playStep, sendHtml, sendJson } from '../reply.js';
 import { decodeJwt, makeKey, publicJwk, verifyJwt } from './jwt.js';
+import { AppLaunch } from './launch.js';
+import { OAuthError } from './oauth-error.js';
 import { covers, grant } from './scopes.js';
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const MAX_LIFE = 300; // seconds an assertion may be valid ahead (SMART, client-confidential-asymmetric)
 
-class OAuthError extends Error {
-  constructor(error, description, status = 400) {
-    super(description);
-    Object.assign(this, { error, status });
-  }
-}
-
 export class AuthServer {
   #clients = new Map(); // client id -> { jwks, jwksUrl }
-  #tokens = new Map(); // token -> { client, scopes, expires }
+  #tokens = new Map(); // token -> { client, scopes, patient, expires }
   #jtis = new Map(); // "client jti" -> ms when it may be forgotten
+  launch = new AppLaunch();
 
   /** @param {'none'|'smart'|'basic'|'bearer'} mode @param {{user, password, bearer}} secrets for basic and bearer */
   constructor(mode, secrets = {}) {
@@ -43,9 +39,10 @@ export class AuthServer {
     };
   }
 
-  /** Forgets all tokens, as a restarted server does: the next request gets 401. */
-  revokeAll() {
+  /** Forgets all tokens, as a restarted server does: the next request gets 401. Refresh tokens stay unless `refreshToo`. */
+  revokeAll(refreshToo = false) {
     this.#tokens.clear();
+    if (refreshToo) this.launch.revokeAll();
   }
 
   /** Registers the JWKS in a string, as `POST /auth/register` brings it (like the public sandbox). */
@@ -60,17 +57,18 @@ export class AuthServer {
   }
 
   /** `POST /auth/token` */
-  handleToken(ctx, tokenUrl) {
+  async handleToken(ctx, tokenUrl) {
     const step = ctx.faults.step('tokenFail');
     if (step) return playStep(ctx, step);
     const headers = { 'Cache-Control': 'no-store', Pragma: 'no-cache' };
     try {
-      const { client, scopes } = this.#checkRequest(ctx, tokenUrl);
+      const isApp = ['authorization_code', 'refresh_token'].includes(ctx.form.get('grant_type'));
+      const { access: { scopes, ...access }, extra } = isApp ? await this.launch.exchange(ctx) : { access: this.#checkRequest(ctx, tokenUrl) };
       const { expiresIn, omitExpiresIn, tokenType, grantScope } = ctx.faults;
       const granted = grantScope === '' ? scopes : grantScope.split(' ');
       const token = randomUUID() + randomUUID();
-      this.#tokens.set(token, { client, scopes: granted, expires: ctx.now() + expiresIn * 1000 });
-      const answer = { access_token: token, token_type: tokenType, ...(!omitExpiresIn && { expires_in: expiresIn }), scope: granted.join(' ') };
+      this.#tokens.set(token, { ...access, scopes: granted, expires: ctx.now() + expiresIn * 1000 });
+      const answer = { access_token: token, token_type: tokenType, ...(!omitExpiresIn && { expires_in: expiresIn }), scope: granted.join(' '), ...extra };
       sendJson(ctx, 200, answer, headers, 'application/json');
     } catch (error) {
       if (!(error instanceof OAuthError)) throw error;
@@ -129,7 +127,7 @@ export class AuthServer {
 
   /**
    * Checks the Authorization header of a request.
-   * @returns {{scopes: string[]|null}} scopes null: everything
+   * @returns {{scopes: string[]|null, patient?: string|null}} scopes null: everything; the patient in context
    * @throws {Answered} where it was refused
    */
   check(ctx) {
@@ -140,7 +138,7 @@ export class AuthServer {
     const token = /^Bearer ([^\s]+)$/i.exec(header ?? '')?.[1];
     if (this.mode === 'bearer' && same(token, bearer)) return { scopes: null };
     const known = this.mode === 'smart' ? this.#tokens.get(token) : undefined;
-    if (known && known.expires > ctx.now()) return { scopes: known.scopes };
+    if (known && known.expires > ctx.now()) return known;
     this.#refuse(ctx, !header ? 'Authorization is missing.' : known ? 'The token has expired.' : 'The credentials are not known here.');
     throw new Answered();
   }
@@ -151,9 +149,14 @@ export class AuthServer {
     sendJson(ctx, 401, { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'login', diagnostics: text }] }, { 'WWW-Authenticate': scheme });
   }
 
-  /** Throws 403 where the scopes do not let the client read (or search) a type. */
-  requireScope(access, type, action) {
-    if (!covers(access.scopes, type, action)) throw new HttpError(403, 'forbidden', `The scopes granted do not cover ${type} (${action}).`);
+  /**
+   * Throws 403 where the scopes do not let the client read (or search) a type.
+   * @returns {string|null} the patient whose compartment is all that may be seen; null: no such limit
+   */
+  requireScope({ scopes, patient = null }, type, action) {
+    if (covers(scopes, type, action)) return null;
+    if (patient !== null && covers(scopes, type, action, ['patient'])) return patient;
+    throw new HttpError(403, 'forbidden', `The scopes granted do not cover ${type} (${action}).`);
   }
 }
 

@@ -1,5 +1,5 @@
 // The kick-off request: checks it and starts a job.
-import { covers } from '../auth/scopes.js';
+import { covers, forOnePatient } from '../auth/scopes.js';
 import { HttpError, outcomeOf, playStep, sendJson, sendOutcome } from '../reply.js';
 import { Job } from './jobs.js';
 import { kickoffParams } from './params.js';
@@ -24,6 +24,7 @@ export async function kickoff(ctx, level, groupId) {
   const store = await ctx.store();
   const members = await membersOf(store, level, groupId);
   const params = kickoffParams(ctx, level, store.types());
+  if (forOnePatient(access.scopes)) throw new HttpError(403, 'forbidden', 'The scopes granted are for one patient; $export needs those of a system or a user.');
   const scopes = (type) => covers(access.scopes, type, 'read');
   const outside = (params.types ?? []).filter((type) => !scopes(type));
   if (outside.length > 0 && faults.grantScope === '') {
