@@ -10,7 +10,7 @@ import { Job } from './job.js';
  * @typedef {object} Call
  * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'single'} operation
  * @property {object} config options in the core's form
- * @property {any} [keys] for SMART Backend Services, in any form that `importKeys` takes
+ * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]
  *
  * @typedef {object} Control
@@ -18,13 +18,16 @@ import { Job } from './job.js';
  * @property {(event: import('./index.d.ts').Event) => void} [onEvent]
  * @property {import('./job.js').Pause} [pause]
  *
- * @typedef {(call: Call, access: import('./folder.js').Access | undefined, control: Control) => Promise<any>} Execute
+ * @typedef {(call: Call, access: import('./folder.js').Access | undefined, control: Control,
+ *   source?: import('./folder.js').Access) => Promise<any>} Execute `source`: the folder to read from, where it is another one
  */
 
 export class Client {
   #execute;
   #server;
-  #keys;
+  #bulkServer;
+  /** @type {Call['clients']} */
+  #clients;
   #workers;
 
   /**
@@ -32,21 +35,23 @@ export class Client {
    * @param {Execute} execute
    */
   constructor(options, execute) {
-    const { fhirUrl, auth, headers, rewriteUrls, workers, ...rest } = options;
+    const { fhirUrl, auth, bulkAuth = auth, headers, rewriteUrls, workers, ...rest } = options;
     if (typeof fhirUrl !== 'string' || fhirUrl === '') throw usage('fhirUrl is missing.', 'Give the base URL of the FHIR server.');
     if (workers !== undefined && !(Number.isInteger(workers) && workers >= 0)) {
       throw usage(`workers is ${workers}.`, 'Give a whole number; 0 fetches files without workers.');
     }
     this.#execute = execute;
-    const { config, keys } = authConfig(auth);
-    this.#server = { ...rest, fhirUrl, auth: config, headers: pairs(headers), rewriteUrls: pairs(rewriteUrls) };
-    this.#keys = keys;
+    const server = { ...rest, fhirUrl, headers: pairs(headers), rewriteUrls: pairs(rewriteUrls) };
+    const [general, bulk] = [authConfig(auth), authConfig(bulkAuth)];
+    this.#server = { ...server, auth: general.config };
+    this.#bulkServer = { ...server, auth: bulk.config };
+    this.#clients = [...new Set([auth, bulkAuth])].flatMap((one) => authConfig(one).client ?? []);
     this.#workers = workers;
   }
 
   /** @param {Partial<import('./index.d.ts').BulkOptions>} options */
   #bulkConfig({ signal, ...options }) {
-    return { ...options, params: pairs(options.params), server: this.#server };
+    return { ...options, params: pairs(options.params), server: this.#bulkServer };
   }
 
   /**
@@ -54,10 +59,11 @@ export class Client {
    * @param {object} config
    * @param {import('./index.d.ts').Folder} [folder]
    * @param {Control} [control]
+   * @param {import('./index.d.ts').Folder} [source] the folder to read from, where it is another one
    */
-  #run(operation, config, folder, control = {}) {
-    const call = { operation, config, keys: this.#keys, workers: this.#workers };
-    return this.#execute(call, folder && /** @type {import('./folder.js').Folder} */ (folder).access, control);
+  #run(operation, config, folder, control = {}, source) {
+    const call = { operation, config, clients: this.#clients, workers: this.#workers };
+    return this.#execute(call, accessOf(folder), control, accessOf(source));
   }
 
   /**
@@ -104,6 +110,9 @@ export class Client {
   }
 }
 
+/** @param {import('./index.d.ts').Folder | undefined} folder */
+const accessOf = (folder) => /** @type {import('./folder.js').Folder | undefined} */ (folder)?.access;
+
 /**
  * @template T
  * @param {string} operation
@@ -120,7 +129,7 @@ async function typed(operation, work) {
 
 /**
  * @param {import('./index.d.ts').Auth | undefined} auth
- * @returns {{ config: object, keys?: unknown }}
+ * @returns {{ config: object, client?: Call['clients'][number] }}
  */
 function authConfig(auth) {
   if (auth === undefined || auth === 'none') return { config: { kind: 'none' } };
@@ -133,7 +142,8 @@ function authConfig(auth) {
     if ('clientId' in auth) {
       if (auth.keys === undefined) throw usage('auth.keys is missing.', 'SMART Backend Services needs the private key.');
       const { tokenUrl, scope, keys } = auth;
-      return { config: { kind: 'smart', clientId: text(auth.clientId, 'auth.clientId'), tokenUrl, scope }, keys };
+      const clientId = text(auth.clientId, 'auth.clientId');
+      return { config: { kind: 'smart', clientId, tokenUrl, scope }, client: { clientId, keys } };
     }
   }
   throw usage('auth is none of the known forms.', "Give 'none', {token}, {user, password} or {clientId, keys}.");

@@ -61,6 +61,8 @@ export interface Entry {
   isDir: boolean;
   /** Bytes; 0 for a folder and for a link. */
   size: number;
+  /** What a link points at, relative to the folder that it is in. */
+  target?: string;
 }
 
 /** A file open for writing. */
@@ -102,7 +104,8 @@ export interface Backend {
   remove(path: string): Soon<void>;
   link(target: string, path: string): Soon<void>;
   usage(): Soon<{ available?: number }>;
-  lock(): Soon<Held>;
+  /** Takes the lock of the folder, or of the subfolder `path`; throws `locked` at once where another job has it. */
+  lock(path?: string): Soon<Held>;
   /** All links, as `[path, target]`; absent where the host has links of its own. */
   links?(): Soon<[string, string][]>;
   /** A file, not read yet; absent where the host has no such thing. */
@@ -130,6 +133,8 @@ export interface HostRandom {
 export interface SigningKey {
   kid: string | null;
   alg: string;
+  /** The client that it is for; absent: any. */
+  clientId?: string;
 }
 
 /** Signs with keys that wasm never sees. */
@@ -162,6 +167,8 @@ export interface Host {
   /** Absent: `fetch`, through gloo-net in the core. */
   http?: Transport;
   storage: Backend;
+  /** The folder that the job reads from, where it is another one. */
+  source?: Backend;
   clock: HostClock;
   random: HostRandom;
   signer?: HostSigner;
@@ -179,7 +186,7 @@ export interface Core {
   transfer(host: Host, task: TransferTask, onProgress: OnProgress, cancelled: Promise<unknown>): Promise<TransferOutcome>;
   checkBulk(config: object): void;
   bulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BulkReport>;
-  cancelBulk(host: Host, config: object): Promise<void>;
+  cancelBulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<void>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
   resourceTypes(): { usual: string[]; all: string[] };
   view(host: Pick<Host, 'storage' | 'clock' | 'random'>): Promise<import('./index.d.ts').FolderStatus>;

@@ -112,6 +112,8 @@ export interface ClientOptions {
   fhirUrl: string;
   /** Default: `'none'`. */
   auth?: Auth;
+  /** Credentials for bulk exports, where the server wants others for them. Default: `auth`. */
+  bulkAuth?: Auth;
   /** Further headers, sent to the origin of the FHIR server only. */
   headers?: Record<string, string> | Iterable<[string, string]>;
   /** Origins besides the FHIR server's that may see the token, as `https://host:port`. */
@@ -186,7 +188,7 @@ export interface SingleOptions {
 
 /** What a job tells while it runs. Durations are milliseconds, sizes bytes. */
 export type Event =
-  | { type: 'phase'; phase: 'discover' | 'kickOff' | 'wait' | 'download' | 'finish' }
+  | { type: 'phase'; phase: 'discover' | 'kickOff' | 'wait' | 'download' | 'crawl' | 'hydrate' | 'check' | 'finish' }
   /** Something worth a line in a log. */
   | { type: 'note'; message: string }
   /** Something to look at, though the job goes on. `code` is a stable word for programs. */
@@ -212,7 +214,9 @@ export type Event =
       /** Requests in flight, and how many may be. */
       active: number;
       limit: number;
-    };
+    }
+  /** How far a step other than the download of files is; when it has ended, `done` equals `total`. */
+  | { type: 'progress'; task: string; done: number; total?: number; resources: number };
 
 /** What came of a bulk export. Counts are of the whole folder unless said otherwise. */
 export interface BulkReport {

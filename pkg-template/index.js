@@ -13,9 +13,11 @@ export { createKey, importKey, removeKey, storedKeys } from './keys/idb-keys.js'
 export { saveFile, saveZip } from './save/save.js';
 export { zip } from './save/zip.js';
 
+/** @param {import('./folder.js').Access | undefined} access */
+const placeOf = (access) => /** @type {RemoteAccess | undefined} */ (access)?.descriptor;
+
 /** @type {import('./client.js').Execute} */
-const execute = (request, access, control) =>
-  call('execute', [request, /** @type {RemoteAccess | undefined} */ (access)?.descriptor], control);
+const execute = (request, access, control, source) => call('execute', [request, placeOf(access), placeOf(source)], control);
 
 export class Client extends BaseClient {
   /** @param {import('./index.d.ts').ClientOptions} options */

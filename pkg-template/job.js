@@ -104,6 +104,7 @@ export class Job {
     const replaces =
       last !== undefined &&
       ((event.type === 'totals' && last.type === 'totals') ||
+        (event.type === 'progress' && last.type === 'progress' && event.task === last.task) ||
         (event.type === 'fileProgress' && last.type === 'fileProgress' && event.file === last.file));
     if (replaces) this.#events.pop();
     this.#events.push(event);

@@ -5,7 +5,7 @@ import { Client as BaseClient } from './client.js';
 import { Folder } from './folder.js';
 import { createHttp } from './http/node.js';
 import { readPem } from './keys/pem-node.js';
-import { importKeys, loadKeys as loadKeysWith } from './keys/webcrypto.js';
+import { importClients, loadKeys as loadKeysWith } from './keys/webcrypto.js';
 import { load } from './load-node.js';
 import { LocalAccess } from './local.js';
 import { runner } from './run.js';
@@ -20,11 +20,14 @@ const run = runner({
   load: () => load(),
   createHttp: () => createHttp(),
   createPool,
-  importKeys: (keys) => importKeys(keys, readPem),
+  importClients: (clients) => importClients(clients, readPem),
 });
 
+/** @param {import('./folder.js').Access | undefined} access */
+const backendOf = (access) => /** @type {LocalAccess | undefined} */ (access)?.backend;
+
 /** @type {import('./client.js').Execute} */
-const execute = (call, access, control) => run(call, /** @type {LocalAccess | undefined} */ (access)?.backend, control);
+const execute = (call, access, control, source) => run(call, backendOf(access), control, backendOf(source));
 
 export class Client extends BaseClient {
   /** @param {import('./index.d.ts').ClientOptions} options */

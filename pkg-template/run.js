@@ -11,7 +11,7 @@ import { MemoryFolder } from './storage/memory.js';
  * @property {() => Promise<import('./host.d.ts').Core>} load
  * @property {() => import('./host.d.ts').Transport | undefined} createHttp a transport for one job; none: `fetch`
  * @property {(folder: import('./host.d.ts').FolderDescriptor, workers?: number) => Pool | undefined} createPool
- * @property {(keys: any) => Promise<import('./host.d.ts').HostSigner>} importKeys
+ * @property {(clients: { clientId: string, keys: any }[]) => Promise<import('./host.d.ts').HostSigner>} importClients
  *
  * @typedef {import('./host.d.ts').Transfers & { close(): void }} Pool
  */
@@ -45,13 +45,14 @@ export function internal(message) {
 /**
  * @param {Environment} environment
  * @returns {(call: import('./client.js').Call, backend: import('./host.d.ts').Backend | undefined,
- *   control: import('./client.js').Control) => Promise<any>}
+ *   control: import('./client.js').Control, source?: import('./host.d.ts').Backend) => Promise<any>} `source`: the folder to
+ *   read from, where it is another one
  */
 export function runner(environment) {
-  return async ({ operation, config, keys, workers }, backend, { cancelled = new Promise(() => {}), onEvent, pause }) => {
+  return async ({ operation, config, clients, workers }, backend, { cancelled = new Promise(() => {}), onEvent, pause }, source) => {
     const [core, signer] = await Promise.all([
       environment.load(),
-      keys === undefined ? undefined : environment.importKeys(keys),
+      clients.length === 0 ? undefined : environment.importClients(clients),
     ]);
     if (operation === 'checkBulk') return core.checkBulk(config);
     const panic = panicOf(core);
@@ -62,6 +63,7 @@ export function runner(environment) {
         http,
         // A single resource is not stored: the folder is only there because every host has one.
         storage: backend ?? new MemoryFolder(),
+        source,
         clock,
         random,
         signer,
@@ -69,29 +71,10 @@ export function runner(environment) {
         event: onEvent,
         resumed: () => pause?.over(),
       };
-      return await Promise.race([panic, perform(core, operation, host, config, cancelled)]);
+      return await Promise.race([panic, core[operation](host, config, cancelled)]);
     } finally {
       transfers?.close();
       http?.close();
     }
   };
-}
-
-/**
- * @param {import('./host.d.ts').Core} core
- * @param {Exclude<import('./client.js').Call['operation'], 'checkBulk'>} operation
- * @param {import('./host.d.ts').Host} host
- * @param {object} config
- * @param {Promise<unknown>} cancelled
- * @returns {Promise<any>}
- */
-function perform(core, operation, host, config, cancelled) {
-  switch (operation) {
-    case 'bulk':
-      return core.bulk(host, config, cancelled);
-    case 'cancelBulk':
-      return core.cancelBulk(host, config);
-    case 'single':
-      return core.single(host, config, cancelled);
-  }
 }

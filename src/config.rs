@@ -224,6 +224,83 @@ impl Default for BulkConfig {
     }
 }
 
+/// How to get the data of an export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExportMode {
+    /// Bulk, but a crawl where the vendor's bulk export is known to be slow (Epic).
+    #[default]
+    Auto,
+    /// Bulk Data `$export`.
+    Bulk,
+    /// Search, patient by patient.
+    Crawl,
+}
+
+/// Whose data a crawl gets, where it is no Group: that is [`BulkConfig::level`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct CohortConfig {
+    /// Ids of patients, or values of an identifier; empty: the Group, or the Patients that are there.
+    pub ids: Vec<String>,
+    /// The system of the identifier that `ids` are values of; else they are ids of Patients.
+    pub id_system: Option<String>,
+    /// A name of the cohort for the log (`--group-nickname`, or the name of the id file).
+    pub name: Option<String>,
+}
+
+/// A managed export, or a crawl.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ExportConfig {
+    /// What to export; the server with the credentials for bulk requests. `since` may be `auto`.
+    pub bulk: BulkConfig,
+    /// The same server with the credentials for all other requests; absent: those for bulk requests.
+    pub rest_server: Option<ServerConfig>,
+    /// How to get the data.
+    pub mode: ExportMode,
+    /// Whose data a crawl gets.
+    pub cohort: CohortConfig,
+    /// A name for the export's subfolder; absent: the date.
+    pub nickname: Option<String>,
+    /// Resources on a page of a search (`_count`); absent: as the server likes.
+    pub count: Option<u32>,
+    /// Hydration tasks, as [`HydrateConfig::tasks`].
+    pub hydration_tasks: Vec<String>,
+    /// Media types of notes to inline, as [`HydrateConfig::mimetypes`].
+    pub mimetypes: Vec<String>,
+    /// Whether to look, after a bulk export, for what changed while it ran.
+    pub reconcile: bool,
+}
+
+/// Fetching what the resources of a folder refer to.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct HydrateConfig {
+    /// The server.
+    pub server: ServerConfig,
+    /// Names of tasks or groups of tasks; comma lists, `all`, `none`. Empty: all.
+    pub tasks: Vec<String>,
+    /// Media types of notes to inline; empty: text, HTML and XHTML.
+    pub mimetypes: Vec<String>,
+    /// Whether attachments of other types are stored as files.
+    pub attachments: bool,
+    /// Store files as gzip.
+    pub compress: bool,
+}
+
+impl Default for HydrateConfig {
+    fn default() -> Self {
+        Self {
+            server: ServerConfig::default(),
+            tasks: Vec::new(),
+            mimetypes: Vec::new(),
+            attachments: false,
+            compress: true,
+        }
+    }
+}
+
 /// Reads `0.2s`, `5m`, `1h`, `30d`, `250ms`; a bare number is seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();

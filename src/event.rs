@@ -15,6 +15,12 @@ pub enum Phase {
     Wait,
     /// Fetching files.
     Download,
+    /// Searching patient by patient.
+    Crawl,
+    /// Fetching what the resources refer to.
+    Hydrate,
+    /// Reading what is in the folder.
+    Check,
     /// Cleaning up on the server and marking the folder as done.
     Finish,
 }
@@ -126,5 +132,17 @@ pub enum Event {
         active: u32,
         /// Requests allowed at once at the moment.
         limit: u32,
+    },
+    /// How far a step other than the download of files is; at most ten a second, and one when it has ended.
+    Progress {
+        /// The step, for people: `Crawling Conditions`.
+        task: String,
+        /// Patients, references or files that are dealt with.
+        done: u64,
+        /// Of how many, where that is known; equal to `done` when the step has ended.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+        /// Resources that came of it.
+        resources: u64,
     },
 }

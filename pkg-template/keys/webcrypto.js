@@ -4,7 +4,7 @@
 import { usage } from '../errors.js';
 
 /**
- * @typedef {{ kid: string | null, alg: string, key: CryptoKey }} Key
+ * @typedef {{ kid: string | null, alg: string, key: CryptoKey, clientId?: string }} Key `clientId`: the client that it is for
  * @typedef {JsonWebKey & { kid?: string, alg?: string }} Jwk
  */
 
@@ -139,7 +139,7 @@ function parseJson(text) {
  */
 export function signer(keys) {
   return {
-    keys: () => keys.map(({ kid, alg }) => ({ kid, alg })),
+    keys: () => keys.map(({ key: _, ...known }) => known),
     async sign(index, input) {
       const { alg, key } = keys[index];
       const algorithm = alg.startsWith('ES') ? { name: 'ECDSA', hash: hash(alg) } : 'RSASSA-PKCS1-v1_5';
@@ -179,4 +179,15 @@ export async function loadKeys(keys, readPem) {
  */
 export async function importKeys(keys, readPem) {
   return signer(await loadKeys(keys, readPem));
+}
+
+/**
+ * One signer for all clients that a job may be.
+ * @param {{ clientId: string, keys: any }[]} clients
+ * @param {(pem: string) => Jwk} [readPem]
+ * @returns {Promise<import('../host.d.ts').HostSigner>}
+ */
+export async function importClients(clients, readPem) {
+  const all = clients.map(async ({ clientId, keys }) => (await loadKeys(keys, readPem)).map((key) => ({ ...key, clientId })));
+  return signer((await Promise.all(all)).flat());
 }

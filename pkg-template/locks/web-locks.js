@@ -7,6 +7,13 @@ import { StorageError } from '../errors.js';
 const releasing = new Map();
 
 /**
+ * The name of a subfolder's lock; of the folder's own without a path.
+ * @param {string} folder
+ * @param {string} path
+ */
+export const lockName = (folder, path) => (path === '' ? folder : `${folder}/${path}`);
+
+/**
  * Takes the lock `name`, or throws `locked` at once.
  * @param {string} name
  * @returns {Promise<import('../host.d.ts').Held>}

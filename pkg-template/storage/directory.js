@@ -2,7 +2,7 @@
  * A folder behind a `FileSystemDirectoryHandle`: what OPFS and picked folders share. They differ in how a file is written.
  */
 import { StorageError } from '../errors.js';
-import { takeLock } from '../locks/web-locks.js';
+import { lockName, takeLock } from '../locks/web-locks.js';
 import { INDEX, Links } from './links.js';
 import { available, guarded, patiently, resolveLink, segmentsOf, storageError } from './paths.js';
 
@@ -123,7 +123,8 @@ export class DirectoryFolder {
         const folder = await this.#folder(segments, false).catch(() => undefined);
         return folder && { name, isDir: true, size: 0 };
       }
-      return (await this.#links.all()).has(segments.join('/')) ? { name, isDir: false, size: 0 } : undefined;
+      const target = (await this.#links.all()).get(segments.join('/'));
+      return target === undefined ? undefined : { name, isDir: false, size: 0, target };
     });
   }
 
@@ -149,9 +150,9 @@ export class DirectoryFolder {
         if (!missing(error)) throw error;
         this.#folders.delete(segments.join('/'));
       }
-      for (const link of (await this.#links.all()).keys()) {
+      for (const [link, target] of await this.#links.all()) {
         const name = link.slice(prefix.length);
-        if (link.startsWith(prefix) && !name.includes('/')) entries.push({ name, isDir: false, size: 0 });
+        if (link.startsWith(prefix) && !name.includes('/')) entries.push({ name, isDir: false, size: 0, target });
       }
       return entries;
     });
@@ -284,8 +285,9 @@ export class DirectoryFolder {
     return guarded(available);
   }
 
-  lock() {
-    return takeLock(this.#lockName);
+  /** @param {string} [path] of a subfolder */
+  lock(path = '') {
+    return takeLock(lockName(this.#lockName, path));
   }
 }
 

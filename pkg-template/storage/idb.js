@@ -3,7 +3,7 @@
  * transaction that waits for nothing but the database, so a closed tab leaves whole chunks.
  */
 import { StorageError } from '../errors.js';
-import { takeLock } from '../locks/web-locks.js';
+import { lockName, takeLock } from '../locks/web-locks.js';
 import { MAX_HOPS, available, guarded, resolveLink, segmentsOf, storageError } from './paths.js';
 
 /** @typedef {import('../host.d.ts').FileHandle} FileHandle */
@@ -136,7 +136,7 @@ export class IdbFolder {
       return transaction('readonly', async (files) => {
         /** @type {Row | undefined} */
         const row = await ask(files.get(this.#key(path)));
-        if (row) return { name, isDir: false, size: row.size };
+        if (row) return entry(name, row);
         const inside = await ask(files.getKey(this.#range(`${segments.join('/')}/`)));
         return inside === undefined ? undefined : { name, isDir: true, size: 0 };
       });
@@ -154,7 +154,7 @@ export class IdbFolder {
       for (const row of rows) {
         const [name, ...rest] = row.path.slice(prefix.length).split('/');
         const isDir = rest.length > 0;
-        entries.set(name, { name, isDir, size: isDir ? 0 : row.size });
+        entries.set(name, isDir ? { name, isDir, size: 0 } : entry(name, row));
       }
       return [...entries.values()];
     });
@@ -290,8 +290,9 @@ export class IdbFolder {
     return guarded(available);
   }
 
-  lock() {
-    return takeLock(`smart-fetch:idb:${this.name}`);
+  /** @param {string} [path] of a subfolder */
+  lock(path = '') {
+    return takeLock(lockName(`smart-fetch:idb:${this.name}`, path));
   }
 
   /** Removes the folder with all that is in it. */
@@ -304,6 +305,14 @@ export class IdbFolder {
       folders.delete(this.name);
     });
   }
+}
+
+/**
+ * @param {string} name
+ * @param {Row} row
+ */
+function entry(name, { size, target }) {
+  return target === undefined ? { name, isDir: false, size } : { name, isDir: false, size: 0, target };
 }
 
 /** The names of all folders. */

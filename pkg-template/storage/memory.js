@@ -11,7 +11,8 @@ import { StorageError } from '../errors.js';
 export class MemoryFolder {
   /** @type {Map<string, Node>} */
   #nodes = new Map();
-  #locked = false;
+  /** @type {Set<string>} */
+  #locked = new Set();
   #used = 0;
   #capacity;
 
@@ -161,13 +162,14 @@ export class MemoryFolder {
     return { available: Number.isFinite(this.#capacity) ? this.#capacity - this.#used : undefined };
   }
 
-  lock() {
-    if (this.#locked) throw new StorageError('locked', 'another job is at work in this folder');
-    this.#locked = true;
+  /** @param {string} [path] of a subfolder */
+  lock(path = '') {
+    if (this.#locked.has(this.#check(path))) throw new StorageError('locked', 'another job is at work in this folder');
+    this.#locked.add(path);
     let held = true;
     return {
       release: () => {
-        if (held) this.#locked = false;
+        if (held) this.#locked.delete(path);
         held = false;
       },
     };
@@ -180,6 +182,7 @@ export class MemoryFolder {
  */
 function entry(path, node) {
   const name = path.slice(path.lastIndexOf('/') + 1);
+  if (node.kind === 'link') return { name, isDir: false, size: 0, target: node.target };
   return { name, isDir: node.kind === 'dir', size: node.kind === 'file' ? node.size : 0 };
 }
 

@@ -160,7 +160,7 @@ export class NodeFolder {
       const absolute = this.#at(path);
       try {
         // The folder itself may be a link that the user made.
-        return entry(basename(path), await (path === '' ? fs.stat(absolute) : fs.lstat(absolute)));
+        return await entry(absolute, basename(path), await (path === '' ? fs.stat(absolute) : fs.lstat(absolute)));
       } catch (error) {
         if (missing(error) || /** @type {any} */ (error).code === 'ENOTDIR') return undefined;
         throw error;
@@ -185,8 +185,9 @@ export class NodeFolder {
       for (let at = 0; at < names.length; at += BATCH) {
         const batch = names.slice(at, at + BATCH).map(async (name) => {
           // Gone since it was listed: then it is not there.
-          const stats = await fs.lstat(join(absolute, name)).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
-          return stats && entry(name, stats);
+          const path = join(absolute, name);
+          const stats = await fs.lstat(path).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
+          return stats && entry(path, name, stats);
         });
         entries.push(...(await Promise.all(batch)));
       }
@@ -296,16 +297,26 @@ export class NodeFolder {
     });
   }
 
-  lock() {
-    return guarded(async () => takeLock(await this.#realRoot()));
+  /** @param {string} [path] of a subfolder */
+  lock(path = '') {
+    return guarded(async () => {
+      const root = await this.#realRoot();
+      if (path === '') return takeLock(root);
+      const folder = await this.#writable(path);
+      await makeFolder(folder);
+      return takeLock(folder);
+    });
   }
 }
 
 /**
+ * @param {string} path
  * @param {string} name
  * @param {import('node:fs').Stats} stats
+ * @returns {Promise<import('../host.d.ts').Entry>}
  */
-function entry(name, stats) {
+async function entry(path, name, stats) {
+  if (stats.isSymbolicLink()) return { name, isDir: false, size: 0, target: await fs.readlink(path) };
   return { name, isDir: stats.isDirectory(), size: stats.isFile() ? stats.size : 0 };
 }
 

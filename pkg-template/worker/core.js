@@ -1,7 +1,7 @@
 /**
  * What the worker that has the core does for its page; the methods of `worker/page.js`'s `call`.
  */
-import { importKeys } from '../keys/webcrypto.js';
+import { importClients } from '../keys/webcrypto.js';
 import { load } from '../load.js';
 import { LocalAccess } from '../local.js';
 import { runner } from '../run.js';
@@ -18,7 +18,7 @@ const run = runner({
   // `fetch`, in the core.
   createHttp: () => undefined,
   createPool,
-  importKeys: (keys) => importKeys(keys),
+  importClients: (clients) => importClients(clients),
 });
 
 /** @param {FolderDescriptor} descriptor */
@@ -35,7 +35,8 @@ let nextStream = 0;
 export const methods = {
   version: async () => (await load()).version(),
   resourceTypes: async () => (await load()).resourceTypes(),
-  execute: (call, descriptor, control) => run(call, descriptor && openBackend(descriptor), control),
+  execute: (call, descriptor, source, control) =>
+    run(call, descriptor && openBackend(descriptor), control, source && openBackend(source)),
   choose: (name, wanted) => choose(name, wanted),
   folders: () => allFolders(),
   view: (descriptor) => access(descriptor).view(),

@@ -49,7 +49,7 @@ function isCurrent(inputs) {
 }
 
 /** Builds one file into a folder of its own and returns that folder. */
-async function buildFlavour({ name, rustflags, cargo }, env) {
+async function buildFlavour({ name, rustflags, cargo }, env, mode = 'release') {
   const folder = join(targetDir, `wasm-${name}`);
   const result = join(folder, 'out');
   rmSync(result, { recursive: true, force: true });
@@ -59,7 +59,7 @@ async function buildFlavour({ name, rustflags, cargo }, env) {
   const library = join(realpathSync((await must('rustc', ['--print', 'sysroot'], { quiet: true })).trim()), 'lib/rustlib/src/rust');
   const places = [[registry, 'crates'], [library, 'rust'], [root, 'smart-fetch']];
   const flags = [...rustflags, ...places.map(([path, name]) => `--remap-path-prefix=${path}=${name}`)];
-  const args = ['build', root, '--release', '--target', 'web', '--mode', 'no-install', '--no-pack', '--no-gitignore'];
+  const args = ['build', root, `--${mode}`, '--target', 'web', '--mode', 'no-install', '--no-pack', '--no-gitignore'];
   await must('wasm-pack', [...args, '--out-dir', result, '--out-name', `smart_fetch_${name}`, '--', '--locked', ...cargo], {
     // A target folder for each, because different flags would otherwise rebuild everything at each turn. The encoded form
     // of the flags allows blanks in paths and goes before any RUSTFLAGS of the user.
@@ -102,6 +102,15 @@ export async function buildWasm(env) {
   mkdirSync(out, { recursive: true });
   for (const folder of built) cpSync(folder, out, { recursive: true });
   writeFileSync(stamp, JSON.stringify({ inputs, outputs: hashOutputs() }));
+}
+
+/** Builds one file without optimising it. The stamp of the release files goes, so that the tests build those again. */
+export async function buildForDevelopment(env) {
+  const folder = await buildFlavour(flavours[0], env, 'dev');
+  rmSync(out, { recursive: true, force: true });
+  cpSync(folder, out, { recursive: true });
+  // So that types can be checked.
+  for (const ending of ['.js', '.d.ts']) cpSync(join(out, `smart_fetch_simd${ending}`), join(out, `smart_fetch_base${ending}`));
 }
 
 /** Assembles pkg/, ready for `npm pack`: the hand-written package around the built files. */

@@ -9,15 +9,15 @@ use crate::platform::{Random, SigningKey};
 /// Seconds that an assertion lives: a server whose clock is a minute behind still sees at most the allowed 300 (B07).
 pub const LIFETIME: i64 = 240;
 
-/// The key to sign with: the first one whose algorithm the server lists (A04). A server that lists nothing, or nothing
-/// that we have, gets the first key; `false` then tells the second case.
-pub fn choose(keys: &[SigningKey], listed: Option<&[String]>) -> Option<(usize, bool)> {
+/// The key to sign with: the client's first one whose algorithm the server lists (A04). A server that lists nothing, or
+/// nothing that we have, gets the client's first key; `false` then tells the second case.
+pub fn choose(keys: &[SigningKey], client_id: &str, listed: Option<&[String]>) -> Option<(usize, bool)> {
     let listed = listed.filter(|list| !list.is_empty());
-    let Some(listed) = listed else { return (!keys.is_empty()).then_some((0, true)) };
-    match keys.iter().position(|key| listed.contains(&key.alg)) {
-        Some(index) => Some((index, true)),
-        None => (!keys.is_empty()).then_some((0, false)),
-    }
+    let is_ours = |key: &SigningKey| key.client_id.as_deref().is_none_or(|id| id == client_id);
+    let first = keys.iter().position(is_ours)?;
+    let Some(listed) = listed else { return Some((first, true)) };
+    let fitting = keys.iter().position(|key| is_ours(key) && listed.contains(&key.alg));
+    Some(fitting.map_or((first, false), |index| (index, true)))
 }
 
 /// The signing input (RFC 7515 §5.1). Claims are those that SMART asks for and no more: an `iat` or `nbf` would lie in the

@@ -110,7 +110,7 @@ pub(super) async fn request<P: Platform>(smart: &Smart, wire: &Wire<'_, P>, serv
 async fn token_call<P: Platform>(smart: &Smart, wire: &Wire<'_, P>, server: &Discovery, scope: &str) -> Result<Call> {
     let signer = wire.platform.signer();
     let keys = signer.keys();
-    let Some((index, _)) = assertion::choose(&keys, server.algorithms.as_deref()) else {
+    let Some((index, _)) = assertion::choose(&keys, &smart.client_id, server.algorithms.as_deref()) else {
         return Err(Error::usage("SMART Backend Services need a private key, and there is none.")
             .with_hint("Give a JWKS or PEM file with --smart-key."));
     };
@@ -229,7 +229,7 @@ impl Refusal {
         let words = redact::known(&self.description, &smart.secrets());
         let words = if words.is_empty() { String::new() } else { format!(": {}", words.trim_end_matches('.')) };
         let keys = wire.platform.signer().keys();
-        let chosen = assertion::choose(&keys, server.algorithms.as_deref());
+        let chosen = assertion::choose(&keys, &smart.client_id, server.algorithms.as_deref());
         let key = chosen.map_or_else(String::new, |(index, _)| {
             let key = &keys[index];
             key.kid.as_ref().map_or_else(|| key.alg.clone(), |kid| format!("{}, kid '{kid}'", key.alg))

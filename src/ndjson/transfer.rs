@@ -172,6 +172,7 @@ async fn push<S: Storage>(
 }
 
 /// Runs transfers where the job runs: for hosts without workers, and for tests.
+#[derive(Clone)]
 pub struct InPlace<H, S, C> {
     http: H,
     storage: S,

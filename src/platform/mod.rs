@@ -15,10 +15,13 @@ pub use transfer::Transfers;
 use crate::event::Event;
 
 /// A signing key as the signer knows it. Private parts never reach the core.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SigningKey {
-    /// The `kid` registered with the server; absent for a PEM file.
+    /// The client that it is for; for any client if absent. Bulk requests may use a client of their own.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// The `kid` registered with the server.
     #[serde(default)]
     pub kid: Option<String>,
     /// JWS algorithm: `RS384`, `ES384`, `RS256`, `RS512`, `ES256` or `ES512`.
@@ -51,7 +54,7 @@ pub trait Platform {
     type Clock: Clock;
     /// Randomness, for `jti` and jitter.
     type Random: Random;
-    /// Signing keys; two sets, since bulk requests may use credentials of their own.
+    /// Signing keys.
     type Signer: Signer;
     /// The listener.
     type Observer: Observer;
@@ -62,6 +65,10 @@ pub trait Platform {
     fn http(&self) -> &Self::Http;
     /// The folder that the job works in.
     fn storage(&self) -> &Self::Storage;
+    /// The folder that the job reads from, where that is another one than it works in (`--source-dir`, `merge`).
+    fn source(&self) -> &Self::Storage {
+        self.storage()
+    }
     /// Time.
     fn clock(&self) -> &Self::Clock;
     /// Randomness.
@@ -72,6 +79,13 @@ pub trait Platform {
     fn observer(&self) -> &Self::Observer;
     /// Runs file transfers.
     fn transfers(&self) -> &Self::Transfers;
+
+    /// The same host at work in a subfolder of the folder: for the exports in a managed folder. What is read from elsewhere
+    /// ([`Platform::source`]) stays where it is, and is the whole folder if it was.
+    #[must_use]
+    fn within(&self, folder: &str) -> Self
+    where
+        Self: Sized;
 
     /// Resolves when requests may be sent: at once, unless the user has paused the job.
     async fn resumed(&self) {}

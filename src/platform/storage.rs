@@ -1,4 +1,5 @@
-//! The storage seam: one folder. Paths are relative to it, `/`-separated, and made by the core, never by a server.
+//! The storage seam: one folder. Paths are relative to it, `/`-separated, and made by the core, never by a server. Reading goes
+//! through links; removing and renaming take the link itself.
 
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,8 +8,10 @@ pub struct Entry {
     pub name: String,
     /// Whether it is a folder.
     pub is_dir: bool,
-    /// Size in bytes; 0 for a folder.
+    /// Size in bytes; 0 for a folder or a link.
     pub size: u64,
+    /// What it points at, relative to the folder that it is in, if it is a link.
+    pub target: Option<String>,
 }
 
 /// How to open a file for writing.
@@ -45,6 +48,10 @@ pub trait Storage {
     type Writer: FileWriter;
     /// Held for as long as the lock is wanted; dropping it releases the lock.
     type Lock;
+
+    /// The subfolder `folder` as a storage of its own, with a lock of its own. Nothing is made.
+    #[must_use]
+    fn within(&self, folder: &str) -> Self;
 
     /// What is at `path`; `None` if nothing is.
     async fn stat(&self, path: &str) -> Result<Option<Entry>, StorageError>;

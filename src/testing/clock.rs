@@ -126,12 +126,12 @@ impl Clock for VirtualClock {
 }
 
 /// A small xorshift generator.
-#[derive(Debug)]
-pub struct SeededRandom(Cell<u64>);
+#[derive(Clone, Debug)]
+pub struct SeededRandom(Rc<Cell<u64>>);
 
 impl Default for SeededRandom {
     fn default() -> Self {
-        Self(Cell::new(0x9E37_79B9_7F4A_7C15))
+        Self(Rc::new(Cell::new(0x9E37_79B9_7F4A_7C15)))
     }
 }
 

@@ -22,16 +22,17 @@ pub use storage::{MemoryStorage, MemoryWriter};
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::rc::Rc;
 
 use crate::event::Event;
 use crate::ndjson::InPlace;
-use crate::platform::{Observer, Platform, Signer, SigningKey};
+use crate::platform::{Observer, Platform, Signer, SigningKey, Storage};
 
 /// Keeps every event.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RecordingObserver {
     /// The events so far.
-    pub events: RefCell<Vec<Event>>,
+    pub events: Rc<RefCell<Vec<Event>>>,
 }
 
 impl Observer for RecordingObserver {
@@ -41,12 +42,12 @@ impl Observer for RecordingObserver {
 }
 
 /// A signer whose signature is `signed by {kid}`: the core only carries signatures; real ones are tested through the package.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FakeSigner {
     /// The keys it claims to have.
     pub keys: Vec<SigningKey>,
     /// What was signed.
-    pub signed: RefCell<Vec<Vec<u8>>>,
+    pub signed: Rc<RefCell<Vec<Vec<u8>>>>,
 }
 
 impl Signer for FakeSigner {
@@ -67,6 +68,8 @@ pub struct Host {
     pub http: ScriptedHttp,
     /// Memory storage.
     pub storage: MemoryStorage,
+    /// The folder that jobs read from, where a test gives another one.
+    pub source: Option<MemoryStorage>,
     /// Virtual time, shared by all parts.
     pub clock: VirtualClock,
     /// Seeded randomness.
@@ -102,6 +105,7 @@ impl Host {
         Self {
             http,
             storage,
+            source: None,
             clock,
             random: SeededRandom::default(),
             signer: FakeSigner::default(),
@@ -164,6 +168,9 @@ impl Platform for Host {
     fn storage(&self) -> &Self::Storage {
         &self.storage
     }
+    fn source(&self) -> &Self::Storage {
+        self.source.as_ref().unwrap_or(&self.storage)
+    }
     fn clock(&self) -> &Self::Clock {
         &self.clock
     }
@@ -178,5 +185,12 @@ impl Platform for Host {
     }
     fn transfers(&self) -> &Self::Transfers {
         &self.transfers
+    }
+
+    fn within(&self, folder: &str) -> Self {
+        let inside = Self::with_parts(self.http.clone(), self.storage.within(folder), self.clock.clone());
+        let source = Some(self.source().clone());
+        let (random, signer, observer) = (self.random.clone(), self.signer.clone(), self.observer.clone());
+        Self { source, random, signer, observer, ..inside }
     }
 }

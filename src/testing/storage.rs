@@ -1,7 +1,7 @@
 //! Memory storage that can be killed at any call, be full, or be read-only.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,13 +23,17 @@ struct Disk {
     kill_at: Cell<Option<u64>>,
     capacity: Cell<Option<u64>>,
     read_only: Cell<bool>,
-    locked: Cell<bool>,
+    locked: RefCell<BTreeSet<String>>,
     slow: RefCell<Option<(VirtualClock, Duration)>>,
 }
 
 /// A folder in memory. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStorage(Rc<Disk>);
+pub struct MemoryStorage {
+    disk: Rc<Disk>,
+    /// Of a subfolder: its path, with a slash.
+    prefix: String,
+}
 
 impl MemoryStorage {
     /// An empty folder.
@@ -40,34 +44,34 @@ impl MemoryStorage {
     /// Kills the job at storage call number `call` (from 1, counted from now on): that call and all later ones never return,
     /// the call itself has half of its effect where it writes.
     pub fn kill_at(&self, call: u64) {
-        self.0.calls.set(0);
-        self.0.kill_at.set(Some(call));
+        self.disk.calls.set(0);
+        self.disk.kill_at.set(Some(call));
     }
 
     /// Ends a kill: the folder is as the killed job left it, its lock is free.
     pub fn revive(&self) {
-        self.0.kill_at.set(None);
-        self.0.locked.set(false);
+        self.disk.kill_at.set(None);
+        self.disk.locked.borrow_mut().clear();
     }
 
     /// Storage calls since the start or the last [`MemoryStorage::kill_at`].
     pub fn calls(&self) -> u64 {
-        self.0.calls.get()
+        self.disk.calls.get()
     }
 
     /// Lets writes fail with [`StorageErrorKind::Full`] when the files hold more than `bytes` in all.
     pub fn set_capacity(&self, bytes: Option<u64>) {
-        self.0.capacity.set(bytes);
+        self.disk.capacity.set(bytes);
     }
 
     /// Lets every change fail with [`StorageErrorKind::Denied`].
     pub fn set_read_only(&self, read_only: bool) {
-        self.0.read_only.set(read_only);
+        self.disk.read_only.set(read_only);
     }
 
     /// Lets every call take `time` on `clock`, so that a job does other things meanwhile.
     pub fn set_slow(&self, clock: VirtualClock, time: Duration) {
-        self.0.slow.replace(Some((clock, time)));
+        self.disk.slow.replace(Some((clock, time)));
     }
 
     /// All paths, sorted; links as `path -> target`.
@@ -76,15 +80,35 @@ impl MemoryStorage {
             Node::File(_) => path.clone(),
             Node::Link(target) => format!("{path} -> {target}"),
         };
-        self.0.nodes.borrow().iter().map(show).collect()
+        self.disk.nodes.borrow().iter().map(show).collect()
     }
 
-    /// The bytes of a file, if it is there.
+    /// The bytes of a file, if it is there; a link is followed.
     pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
-        match self.0.nodes.borrow().get(path)? {
-            Node::File(data) => Some(data.borrow().clone()),
-            Node::Link(_) => None,
-        }
+        Some(self.data(&self.full(path))?.borrow().clone())
+    }
+
+    fn full(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    /// The file at a full path, through links.
+    fn data(&self, full: &str) -> Option<Rc<RefCell<Vec<u8>>>> {
+        let target = match self.disk.nodes.borrow().get(full)? {
+            Node::File(data) => return Some(data.clone()),
+            Node::Link(target) => target.clone(),
+        };
+        let folder = full.rfind('/').map_or("", |slash| &full[..=slash]);
+        self.data(&format!("{folder}{target}"))
+    }
+
+    fn entry(full: &str, node: &Node) -> Entry {
+        let name = full.rsplit('/').next().unwrap_or_default().to_owned();
+        let (size, target) = match node {
+            Node::File(data) => (data.borrow().len() as u64, None),
+            Node::Link(target) => (0, Some(target.clone())),
+        };
+        Entry { name, is_dir: false, size, target }
     }
 
     /// The text of a file; gunzipped if the name ends in `.gz`.
@@ -100,32 +124,32 @@ impl MemoryStorage {
 
     /// Puts a file there.
     pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
-        self.0.nodes.borrow_mut().insert(path.to_owned(), Node::File(Rc::new(RefCell::new(bytes.into()))));
+        self.disk.nodes.borrow_mut().insert(self.full(path), Node::File(Rc::new(RefCell::new(bytes.into()))));
     }
 
     fn used(&self) -> u64 {
         let size = |node: &Node| {
             if let Node::File(data) = node { data.borrow().len() as u64 } else { 0 }
         };
-        self.0.nodes.borrow().values().map(size).sum()
+        self.disk.nodes.borrow().values().map(size).sum()
     }
 
     /// Counts a call; true if the job is killed in it.
     fn call(&self) -> bool {
-        let call = self.0.calls.get() + 1;
-        self.0.calls.set(call);
-        self.0.kill_at.get().is_some_and(|at| call >= at)
+        let call = self.disk.calls.get() + 1;
+        self.disk.calls.set(call);
+        self.disk.kill_at.get().is_some_and(|at| call >= at)
     }
 
     async fn check(&self, path: &str, change: bool) -> Result<(), StorageError> {
         if self.call() {
             pending::<()>().await;
         }
-        let slow = self.0.slow.borrow().clone();
+        let slow = self.disk.slow.borrow().clone();
         if let Some((clock, time)) = slow {
             clock.sleep(time).await;
         }
-        if change && self.0.read_only.get() {
+        if change && self.disk.read_only.get() {
             return Err(StorageError::new(StorageErrorKind::Denied, path, "read-only file system"));
         }
         Ok(())
@@ -144,12 +168,12 @@ impl FileWriter for MemoryWriter {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         if self.storage.call() {
             // A kill in the middle of a write leaves half of it.
-            if self.storage.0.calls.get() == self.storage.0.kill_at.get().unwrap_or_default() {
+            if self.storage.disk.calls.get() == self.storage.disk.kill_at.get().unwrap_or_default() {
                 self.data.borrow_mut().extend_from_slice(&bytes[..bytes.len() / 2]);
             }
             pending::<()>().await;
         }
-        if self.storage.0.capacity.get().is_some_and(|c| self.storage.used() + bytes.len() as u64 > c) {
+        if self.storage.disk.capacity.get().is_some_and(|c| self.storage.used() + bytes.len() as u64 > c) {
             return Err(StorageError::new(StorageErrorKind::Full, &self.path, "no space left on device"));
         }
         self.data.borrow_mut().extend_from_slice(bytes);
@@ -171,7 +195,7 @@ pub struct MemoryLock(MemoryStorage);
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        self.0.0.locked.set(false);
+        self.0.disk.locked.borrow_mut().remove(&self.0.prefix);
     }
 }
 
@@ -179,15 +203,21 @@ impl Storage for MemoryStorage {
     type Writer = MemoryWriter;
     type Lock = MemoryLock;
 
+    fn within(&self, folder: &str) -> Self {
+        let prefix = if folder.is_empty() { self.prefix.clone() } else { format!("{}{folder}/", self.prefix) };
+        Self { disk: self.disk.clone(), prefix }
+    }
+
     async fn stat(&self, path: &str) -> Result<Option<Entry>, StorageError> {
         self.check(path, false).await?;
-        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let nodes = self.0.nodes.borrow();
-        Ok(match nodes.get(path) {
-            Some(Node::File(data)) => Some(Entry { name, is_dir: false, size: data.borrow().len() as u64 }),
-            Some(Node::Link(_)) => Some(Entry { name, is_dir: false, size: 0 }),
-            None if path.is_empty() || nodes.keys().any(|k| k.starts_with(&format!("{path}/"))) => {
-                Some(Entry { name, is_dir: true, size: 0 })
+        let full = self.full(path);
+        let nodes = self.disk.nodes.borrow();
+        let folder = if path.is_empty() { self.prefix.clone() } else { format!("{full}/") };
+        Ok(match nodes.get(&full) {
+            Some(node) => Some(Self::entry(&full, node)),
+            None if folder.is_empty() || nodes.keys().any(|k| k.starts_with(&folder)) => {
+                let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+                Some(Entry { name, is_dir: true, size: 0, target: None })
             }
             None => None,
         })
@@ -195,15 +225,17 @@ impl Storage for MemoryStorage {
 
     async fn list(&self, path: &str) -> Result<Vec<Entry>, StorageError> {
         self.check(path, false).await?;
-        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let prefix = if path.is_empty() { self.prefix.clone() } else { format!("{}/", self.full(path)) };
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        for (key, node) in self.0.nodes.borrow().iter() {
+        for (key, node) in self.disk.nodes.borrow().iter() {
             let Some(rest) = key.strip_prefix(&prefix) else {
                 continue;
             };
-            let (name, is_dir) = rest.split_once('/').map_or((rest, false), |(dir, _)| (dir, true));
-            let size = if let (Node::File(data), false) = (node, is_dir) { data.borrow().len() as u64 } else { 0 };
-            entries.insert(name.to_owned(), Entry { name: name.to_owned(), is_dir, size });
+            let entry = match rest.split_once('/') {
+                Some((dir, _)) => Entry { name: dir.to_owned(), is_dir: true, size: 0, target: None },
+                None => Self::entry(key, node),
+            };
+            entries.insert(entry.name.clone(), entry);
         }
         Ok(entries.into_values().collect())
     }
@@ -222,42 +254,41 @@ impl Storage for MemoryStorage {
         if mode == WriteMode::Create || self.bytes(path).is_none() {
             self.put(path, Vec::new());
         }
-        let nodes = self.0.nodes.borrow();
-        let Some(Node::File(data)) = nodes.get(path) else {
-            return Err(StorageError::new(StorageErrorKind::Other, path, "not a file"));
-        };
-        Ok(MemoryWriter { storage: self.clone(), path: path.to_owned(), data: data.clone() })
+        let data = self.data(&self.full(path));
+        let data = data.ok_or_else(|| StorageError::new(StorageErrorKind::Other, path, "not a file"))?;
+        Ok(MemoryWriter { storage: self.clone(), path: path.to_owned(), data })
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
         self.check(from, true).await?;
-        let mut nodes = self.0.nodes.borrow_mut();
-        let node =
-            nodes.remove(from).ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, from, "no such file"))?;
-        nodes.insert(to.to_owned(), node);
+        let mut nodes = self.disk.nodes.borrow_mut();
+        let node = nodes
+            .remove(&self.full(from))
+            .ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, from, "no such file"))?;
+        nodes.insert(self.full(to), node);
         Ok(())
     }
 
     async fn remove(&self, path: &str) -> Result<(), StorageError> {
         self.check(path, true).await?;
-        self.0.nodes.borrow_mut().remove(path);
+        self.disk.nodes.borrow_mut().remove(&self.full(path));
         Ok(())
     }
 
     async fn link(&self, target: &str, path: &str) -> Result<(), StorageError> {
         self.check(path, true).await?;
-        self.0.nodes.borrow_mut().insert(path.to_owned(), Node::Link(target.to_owned()));
+        self.disk.nodes.borrow_mut().insert(self.full(path), Node::Link(target.to_owned()));
         Ok(())
     }
 
     async fn usage(&self) -> Result<Usage, StorageError> {
         self.check("", false).await?;
-        Ok(Usage { available: self.0.capacity.get().map(|c| c.saturating_sub(self.used())) })
+        Ok(Usage { available: self.disk.capacity.get().map(|c| c.saturating_sub(self.used())) })
     }
 
     async fn lock(&self) -> Result<MemoryLock, StorageError> {
         self.check("", true).await?;
-        if self.0.locked.replace(true) {
+        if !self.disk.locked.borrow_mut().insert(self.prefix.clone()) {
             return Err(StorageError::new(StorageErrorKind::Locked, "", "another job is at work in this folder"));
         }
         Ok(MemoryLock(self.clone()))

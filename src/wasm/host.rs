@@ -9,20 +9,23 @@ use wasm_bindgen::{JsCast, JsValue};
 use super::convert::{from_js, settle, text, to_js};
 use super::fetch::Fetch;
 use super::http::{HostHttp, Transport};
-use super::storage::JsStorage;
+use super::storage::{Folder, JsStorage};
 use super::transfers::{HostTransfers, Pool};
 use crate::event::Event;
 use crate::ndjson::InPlace;
-use crate::platform::{Clock, Observer, Platform, Random, Signer, SigningKey};
+use crate::platform::{Clock, Observer, Platform, Random, Signer, SigningKey, Storage};
 
 #[wasm_bindgen]
 extern "C" {
     /// `Host` of `host.d.ts`.
+    #[derive(Clone)]
     pub type Host;
     #[wasm_bindgen(method, getter)]
     fn http(this: &Host) -> Option<Transport>;
     #[wasm_bindgen(method, getter)]
-    fn storage(this: &Host) -> JsStorage;
+    fn storage(this: &Host) -> Folder;
+    #[wasm_bindgen(method, getter)]
+    fn source(this: &Host) -> Option<Folder>;
     #[wasm_bindgen(method, getter)]
     fn clock(this: &Host) -> JsClock;
     #[wasm_bindgen(method, getter)]
@@ -54,11 +57,13 @@ extern "C" {
     fn cancel(this: &Timer);
 
     /// `HostRandom` of `host.d.ts`.
+    #[derive(Clone)]
     pub(super) type JsRandom;
     #[wasm_bindgen(method, js_name = fill)]
     fn js_fill(this: &JsRandom, bytes: &mut [u8]);
 
     /// `HostSigner` of `host.d.ts`.
+    #[derive(Clone)]
     type Keys;
     #[wasm_bindgen(method, catch, js_name = keys)]
     fn js_keys(this: &Keys) -> Result<JsValue, JsValue>;
@@ -95,6 +100,7 @@ impl Random for JsRandom {
 }
 
 /// The keys of the host; none if it gives no signer.
+#[derive(Clone)]
 pub(super) struct JsSigner(Option<Keys>);
 
 impl Signer for JsSigner {
@@ -111,6 +117,7 @@ impl Signer for JsSigner {
 }
 
 /// The host's listener.
+#[derive(Clone)]
 pub(super) struct JsObserver(Host);
 
 impl Observer for JsObserver {
@@ -124,6 +131,7 @@ impl Observer for JsObserver {
 pub(super) struct JsPlatform {
     http: HostHttp,
     storage: JsStorage,
+    source: Option<JsStorage>,
     clock: JsClock,
     random: JsRandom,
     signer: JsSigner,
@@ -136,14 +144,15 @@ impl JsPlatform {
     pub(super) fn new(host: Host) -> Self {
         let clock = host.clock();
         let http = host.http().map_or_else(|| HostHttp::Fetch(Fetch::new(clock.clone())), HostHttp::Given);
-        let storage = host.storage();
+        let storage = JsStorage::new(host.storage());
+        let source = host.source().map(JsStorage::new);
         let transfers = host.transfers().map_or_else(
             || HostTransfers::InPlace(InPlace::new(http.clone(), storage.clone(), clock.clone())),
-            HostTransfers::Pool,
+            |pool| HostTransfers::Pool(pool, storage.clone()),
         );
         let random = host.random();
         let signer = JsSigner(host.signer());
-        Self { http, storage, clock, random, signer, transfers, observer: JsObserver(host) }
+        Self { http, storage, source, clock, random, signer, transfers, observer: JsObserver(host) }
     }
 }
 
@@ -162,6 +171,9 @@ impl Platform for JsPlatform {
     fn storage(&self) -> &JsStorage {
         &self.storage
     }
+    fn source(&self) -> &JsStorage {
+        self.source.as_ref().unwrap_or(&self.storage)
+    }
     fn clock(&self) -> &JsClock {
         &self.clock
     }
@@ -176,6 +188,20 @@ impl Platform for JsPlatform {
     }
     fn transfers(&self) -> &HostTransfers {
         &self.transfers
+    }
+
+    fn within(&self, folder: &str) -> Self {
+        let storage = self.storage.within(folder);
+        Self {
+            http: self.http.clone(),
+            transfers: self.transfers.within(&self.http, &storage, &self.clock),
+            storage,
+            source: Some(self.source().clone()),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            signer: self.signer.clone(),
+            observer: self.observer.clone(),
+        }
     }
 
     async fn resumed(&self) {

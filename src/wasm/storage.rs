@@ -13,25 +13,25 @@ use crate::platform::{FileWriter, Storage, StorageError, StorageErrorKind, Write
 extern "C" {
     /// `Backend` of `host.d.ts`. Each method returns its value or a promise of it.
     #[derive(Clone)]
-    pub(super) type JsStorage;
+    pub(super) type Folder;
     #[wasm_bindgen(method, catch, js_name = stat)]
-    fn js_stat(this: &JsStorage, path: &str) -> Result<JsValue, JsValue>;
+    fn js_stat(this: &Folder, path: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = list)]
-    fn js_list(this: &JsStorage, path: &str) -> Result<JsValue, JsValue>;
+    fn js_list(this: &Folder, path: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = read)]
-    fn js_read(this: &JsStorage, path: &str, offset: f64, max: u32) -> Result<JsValue, JsValue>;
+    fn js_read(this: &Folder, path: &str, offset: f64, max: u32) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = open)]
-    fn js_open(this: &JsStorage, path: &str, append: bool) -> Result<JsValue, JsValue>;
+    fn js_open(this: &Folder, path: &str, append: bool) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = rename)]
-    fn js_rename(this: &JsStorage, from: &str, to: &str) -> Result<JsValue, JsValue>;
+    fn js_rename(this: &Folder, from: &str, to: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = remove)]
-    fn js_remove(this: &JsStorage, path: &str) -> Result<JsValue, JsValue>;
+    fn js_remove(this: &Folder, path: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = link)]
-    fn js_link(this: &JsStorage, target: &str, path: &str) -> Result<JsValue, JsValue>;
+    fn js_link(this: &Folder, target: &str, path: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = usage)]
-    fn js_usage(this: &JsStorage) -> Result<JsValue, JsValue>;
+    fn js_usage(this: &Folder) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = lock)]
-    fn js_lock(this: &JsStorage) -> Result<JsValue, JsValue>;
+    fn js_lock(this: &Folder, folder: &str) -> Result<JsValue, JsValue>;
 
     /// `FileHandle` of `host.d.ts`. The bytes given to `write` are a view of wasm memory, valid until it returns.
     type File;
@@ -44,6 +44,28 @@ extern "C" {
     /// Both of a file and of a lock: gives it up at once.
     #[wasm_bindgen(method, catch)]
     fn release(this: &File) -> Result<JsValue, JsValue>;
+}
+
+/// The host's folder, or a subfolder of it.
+#[derive(Clone)]
+pub(super) struct JsStorage {
+    folder: Folder,
+    /// Of a subfolder: its path, with a slash.
+    prefix: String,
+}
+
+impl JsStorage {
+    pub(super) fn new(folder: Folder) -> Self {
+        Self { folder, prefix: String::new() }
+    }
+
+    /// A path as the host knows it.
+    pub(super) fn full(&self, path: &str) -> String {
+        match (path, self.prefix.strip_suffix('/')) {
+            ("", Some(folder)) => folder.to_owned(),
+            _ => [&self.prefix, path].concat(),
+        }
+    }
 }
 
 /// A file or a lock that the host holds for us; dropped, it is released.
@@ -128,6 +150,7 @@ fn entry(value: &JsValue) -> Entry {
         // Sizes are whole numbers below 2^53.
         #[allow(clippy::cast_sign_loss)]
         size: get("size").as_f64().unwrap_or_default() as u64,
+        target: get("target").as_string(),
     }
 }
 
@@ -135,48 +158,56 @@ impl Storage for JsStorage {
     type Writer = JsWriter;
     type Lock = Held;
 
+    fn within(&self, folder: &str) -> Self {
+        let prefix = if folder.is_empty() { self.prefix.clone() } else { [&self.prefix, folder, "/"].concat() };
+        Self { folder: self.folder.clone(), prefix }
+    }
+
     async fn stat(&self, path: &str) -> Result<Option<Entry>, StorageError> {
-        let value = settle(self.js_stat(path)).await.map_err(|thrown| error(path, &thrown))?;
+        let value = settle(self.folder.js_stat(&self.full(path))).await.map_err(|thrown| error(path, &thrown))?;
         Ok((!value.is_undefined()).then(|| entry(&value)))
     }
 
     async fn list(&self, path: &str) -> Result<Vec<Entry>, StorageError> {
-        let value = settle(self.js_list(path)).await.map_err(|thrown| error(path, &thrown))?;
+        let value = settle(self.folder.js_list(&self.full(path))).await.map_err(|thrown| error(path, &thrown))?;
         Ok(value.unchecked_into::<Array>().iter().map(|value| entry(&value)).collect())
     }
 
     async fn read(&self, path: &str, offset: u64, max: usize) -> Result<Vec<u8>, StorageError> {
-        let returned = self.js_read(path, offset as f64, max as u32);
+        let returned = self.folder.js_read(&self.full(path), offset as f64, max as u32);
         let value = settle(returned).await.map_err(|thrown| error(path, &thrown))?;
         Ok(value.unchecked_into::<Uint8Array>().to_vec())
     }
 
     async fn open(&self, path: &str, mode: WriteMode) -> Result<JsWriter, StorageError> {
-        let returned = self.js_open(path, mode == WriteMode::Append);
+        let returned = self.folder.js_open(&self.full(path), mode == WriteMode::Append);
         let held = Held::claim(returned).await.map_err(|thrown| error(path, &thrown))?;
         Ok(JsWriter { path: path.to_owned(), held })
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        settle(self.js_rename(from, to)).await.map(drop).map_err(|thrown| error(from, &thrown))
+        settle(self.folder.js_rename(&self.full(from), &self.full(to)))
+            .await
+            .map(drop)
+            .map_err(|thrown| error(from, &thrown))
     }
 
     async fn remove(&self, path: &str) -> Result<(), StorageError> {
-        settle(self.js_remove(path)).await.map(drop).map_err(|thrown| error(path, &thrown))
+        settle(self.folder.js_remove(&self.full(path))).await.map(drop).map_err(|thrown| error(path, &thrown))
     }
 
     async fn link(&self, target: &str, path: &str) -> Result<(), StorageError> {
-        settle(self.js_link(target, path)).await.map(drop).map_err(|thrown| error(path, &thrown))
+        settle(self.folder.js_link(target, &self.full(path))).await.map(drop).map_err(|thrown| error(path, &thrown))
     }
 
     async fn usage(&self) -> Result<Usage, StorageError> {
-        let value = settle(self.js_usage()).await.map_err(|thrown| error("", &thrown))?;
+        let value = settle(self.folder.js_usage()).await.map_err(|thrown| error("", &thrown))?;
         let available = Reflect::get(&value, &JsValue::from_str("available")).unwrap_or_default().as_f64();
         #[allow(clippy::cast_sign_loss)] // As for sizes.
         Ok(Usage { available: available.map(|bytes| bytes as u64) })
     }
 
     async fn lock(&self) -> Result<Held, StorageError> {
-        Held::claim(self.js_lock()).await.map_err(|thrown| error("", &thrown))
+        Held::claim(self.folder.js_lock(&self.full(""))).await.map_err(|thrown| error("", &thrown))
     }
 }

@@ -22,6 +22,7 @@ use crate::{Error, ErrorKind, Result};
 #[wasm_bindgen]
 extern "C" {
     /// `TransferPool` of `host.d.ts`.
+    #[derive(Clone)]
     pub(super) type Pool;
     #[wasm_bindgen(method, catch)]
     fn start(this: &Pool, task: &JsValue, progress: &Closure<dyn Fn(f64, f64)>) -> Result<Running, JsValue>;
@@ -35,8 +36,10 @@ extern "C" {
 }
 
 /// The host's pool, or no workers at all.
+#[derive(Clone)]
 pub(super) enum HostTransfers {
-    Pool(Pool),
+    /// With the folder that tasks are in.
+    Pool(Pool, JsStorage),
     InPlace(InPlace<HostHttp, JsStorage, JsClock>),
 }
 
@@ -92,14 +95,27 @@ async fn on_pool(
     from_js(&settled?).map_err(|message| JsValue::from_str(&message))
 }
 
+impl HostTransfers {
+    /// The same, at work in `storage`.
+    pub(super) fn within(&self, http: &HostHttp, storage: &JsStorage, clock: &JsClock) -> Self {
+        match self {
+            Self::Pool(pool, _) => Self::Pool(pool.clone(), storage.clone()),
+            Self::InPlace(_) => Self::InPlace(InPlace::new(http.clone(), storage.clone(), clock.clone())),
+        }
+    }
+}
+
 impl Transfers for HostTransfers {
-    async fn transfer(&self, task: TransferTask, progress: &dyn Fn(TransferProgress)) -> Result<TransferOutcome> {
+    async fn transfer(&self, mut task: TransferTask, progress: &dyn Fn(TransferProgress)) -> Result<TransferOutcome> {
         match self {
             Self::InPlace(transfers) => transfers.transfer(task, progress).await,
-            Self::Pool(pool) => on_pool(pool, &task, progress).await.map_err(|thrown| {
-                // The far end throws our own error, as `thrown` made it; anything else is a fault of the pool.
-                from_js(&thrown).unwrap_or_else(|_| Error::new(ErrorKind::Unsupported, "download", text(&thrown)))
-            }),
+            Self::Pool(pool, storage) => {
+                task.path = storage.full(&task.path);
+                on_pool(pool, &task, progress).await.map_err(|thrown| {
+                    // The far end throws our own error, as `thrown` made it; anything else is a fault of the pool.
+                    from_js(&thrown).unwrap_or_else(|_| Error::new(ErrorKind::Unsupported, "download", text(&thrown)))
+                })
+            }
         }
     }
 }

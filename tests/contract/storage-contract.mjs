@@ -154,7 +154,14 @@ export function storageContract({ test, create }) {
     await put(backend, '002.run/Patient.001.ndjson', 'two');
     await backend.link('001.run/Patient.001.ndjson', 'Patient.001.ndjson');
     assert.equal(await get(backend, 'Patient.001.ndjson'), 'one');
-    assert.deepEqual(await backend.stat('Patient.001.ndjson'), { name: 'Patient.001.ndjson', isDir: false, size: 0 });
+    assert.deepEqual(await backend.stat('Patient.001.ndjson'), {
+      name: 'Patient.001.ndjson',
+      isDir: false,
+      size: 0,
+      target: '001.run/Patient.001.ndjson',
+    });
+    const [link] = (await backend.list('')).filter(({ name }) => name === 'Patient.001.ndjson');
+    assert.equal(link.target, '001.run/Patient.001.ndjson');
     await backend.link('002.run/Patient.001.ndjson', 'Patient.001.ndjson');
     assert.equal(await get(backend, 'Patient.001.ndjson'), 'two');
     assert.deepEqual(await names(backend, ''), ['001.run', '002.run', 'Patient.001.ndjson']);
@@ -202,6 +209,18 @@ export function storageContract({ test, create }) {
     other.release();
     (await backend.lock()).release();
     assert.deepEqual(await backend.list(''), []);
+  });
+
+  test('lock: a subfolder has one of its own', async (t) => {
+    const { backend, again } = await create(t);
+    await put(backend, '001.run/a', 'x');
+    const [whole, part] = [await backend.lock(), await backend.lock('001.run')];
+    await fails('locked', async () => (await again()).lock('001.run'));
+    part.release();
+    await fails('locked', async () => (await again()).lock());
+    (await (await again()).lock('001.run')).release();
+    whole.release();
+    assert.deepEqual(await names(backend, '001.run'), ['a']);
   });
 
   test('lock: of many that ask at once, one gets it', async (t) => {

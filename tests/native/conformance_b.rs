@@ -113,7 +113,7 @@ fn b04_the_jwt_header_holds_alg_kid_and_typ_and_no_jku() {
 #[test]
 fn b04_a_pem_key_has_no_kid_to_send() {
     let mut host = ready();
-    host.signer.keys = vec![smart_fetch::platform::SigningKey { kid: None, alg: "RS384".to_owned() }];
+    host.signer.keys = vec![smart_fetch::platform::SigningKey { alg: "RS384".to_owned(), ..Default::default() }];
     serve_tokens(&host, 300);
     get(&host, &config(), types(&[])).unwrap();
     assert_eq!(assertion(&token_requests(&host)[0]).0, json!({"alg": "RS384", "typ": "JWT"}));

@@ -99,7 +99,8 @@ fn f11_a_token_that_dies_between_files_is_replaced() {
         Reply::json(200, &body.to_string())
     });
     let mut host = host;
-    host.signer.keys = vec![smart_fetch::platform::SigningKey { kid: Some("k".into()), alg: "ES384".into() }];
+    host.signer.keys =
+        vec![smart_fetch::platform::SigningKey { kid: Some("k".into()), alg: "ES384".into(), client_id: None }];
     let mut smart = config();
     smart.server.auth = smart_fetch::config::AuthConfig::Smart { client_id: "me".into(), token_url: None, scope: None };
     let report = export(&host, &smart).unwrap();

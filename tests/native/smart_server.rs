@@ -25,7 +25,7 @@ pub(crate) fn host() -> Host {
 }
 
 pub(crate) fn key(kid: &str, alg: &str) -> SigningKey {
-    SigningKey { kid: Some(kid.to_owned()), alg: alg.to_owned() }
+    SigningKey { kid: Some(kid.to_owned()), alg: alg.to_owned(), ..SigningKey::default() }
 }
 
 /// A server with SMART credentials.

@@ -74,6 +74,18 @@ test('bulk: SMART Backend Services with each key, as JWK and as PEM', async (t) 
   assert.ok(outcome.code === 'auth' || outcome.resources === 10, inspect(outcome));
 });
 
+test('bulkAuth: bulk requests are another client, with a key of its own', async (t) => {
+  const sbx = await sandbox(t, { auth: 'smart' });
+  const { clientId, keys } = sbx.client;
+  const bulk = { clientId, keys: keys.ES384.jwk };
+  const other = { clientId: 'not-registered', keys: keys.RS384.jwk };
+  const good = new Client({ fhirUrl: sbx.url, auth: other, bulkAuth: bulk, ...FAST });
+  assert.equal((await good.bulk(memoryFolder(), { types: ['Patient'] }).result).resources, 10);
+  await assert.rejects(good.single('Patient/x'), { code: 'auth' });
+  const swapped = new Client({ fhirUrl: sbx.url, auth: bulk, bulkAuth: other, retryDelays: [] });
+  await assert.rejects(swapped.bulk(memoryFolder(), { types: ['Patient'] }).result, { code: 'auth' });
+});
+
 test('cancel and resume: what is there is not fetched again', async (t) => {
   const sbx = await sandbox(t, { faults: { pending: 2 } });
   const path = folder(t);
@@ -253,7 +265,7 @@ test('a panic of the core: the job ends with an error that says so, and the core
     load: async () => core,
     createHttp: () => ({ send: () => assert.fail(), close: () => (closed += 1) }),
     createPool: () => undefined,
-    importKeys: () => assert.fail(),
+    importClients: () => assert.fail(),
   };
   const run = runner(environment);
   const client = new BaseClient({ fhirUrl: 'https://ehr.example/fhir' }, (call, access, control) => run(call, access.backend, control));
