@@ -4,11 +4,15 @@ pub mod layout;
 pub mod ledger;
 pub mod log;
 pub mod metadata;
+pub mod row_file;
+pub mod rows;
 pub mod state;
 pub mod view;
 
 pub use ledger::{FileEntry, FileState, Job, JobState, Ledger};
 pub use log::Log;
 pub use metadata::{Kind, Metadata};
+pub use row_file::{RowFile, RowWriter};
+pub use rows::{DataFile, Rows, data_files};
 pub use state::OutputFolder;
 pub use view::FolderView;

@@ -206,24 +206,24 @@ fn header_length(bytes: &[u8]) -> Result<Option<usize>, String> {
 
 /// Encodes gzip: one member, level 6, no name and no time, so that the same data give the same bytes.
 #[derive(Debug)]
-pub(super) struct Gzip {
+pub(crate) struct Gzip {
     deflate: Compress,
     crc: Crc,
     started: bool,
 }
 
 impl Gzip {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { deflate: Compress::new(Compression::new(6), false), crc: Crc::new(), started: false }
     }
 
     /// Encodes all of `input`, appending to `output` what is ready.
-    pub(super) fn encode(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), String> {
+    pub(crate) fn encode(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), String> {
         self.run(input, output, FlushCompress::None)
     }
 
     /// Ends the member.
-    pub(super) fn finish(&mut self, output: &mut Vec<u8>) -> Result<(), String> {
+    pub(crate) fn finish(&mut self, output: &mut Vec<u8>) -> Result<(), String> {
         self.run(&[], output, FlushCompress::Finish)?;
         output.extend_from_slice(&self.crc.sum().to_le_bytes());
         output.extend_from_slice(&self.crc.amount().to_le_bytes());

@@ -26,7 +26,7 @@ mod wrapped;
 
 pub use check::Expect;
 pub use decode::Decoder;
-pub(crate) use gzip::gunzip;
+pub(crate) use gzip::{Gzip, gunzip};
 pub(crate) use json::{Lines, Validator};
 pub(crate) use scan::string_run;
 pub use transfer::{InPlace, transfer};

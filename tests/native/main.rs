@@ -21,6 +21,7 @@ mod job_manifests;
 mod ndjson;
 mod politeness;
 mod protocol;
+mod row_files;
 mod single;
 mod smart_server;
 mod smoke;

@@ -1,0 +1,221 @@
+//! Writes rows into a data file. Until it is committed, they are in `NAME.part`; under the final name there is always a whole
+//! file: the one before, or the new one.
+
+use super::layout::{self, PART};
+use super::rows::Rows;
+use crate::fhir::raw::compact;
+use crate::ndjson::{Decoder, Gzip};
+use crate::platform::{FileWriter, Storage, WriteMode};
+use crate::{Error, ErrorKind, Result};
+
+/// Bytes that are gathered before they are encoded, and before they are written.
+const BATCH: usize = 128 << 10;
+
+/// What a committed file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFile {
+    /// Its path.
+    pub name: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Rows in it.
+    pub resources: u64,
+}
+
+/// Writes rows into a file, gzip if its name ends in `.gz`. Dropped before [`RowWriter::commit`], it leaves `NAME.part` behind.
+pub struct RowWriter<'a, S: Storage> {
+    storage: &'a S,
+    name: String,
+    writer: S::Writer,
+    /// Whether the rows are stored as gzip.
+    compress: bool,
+    /// The gzip member at work.
+    encoder: Option<Gzip>,
+    /// Rows that are not encoded yet.
+    rows: Vec<u8>,
+    /// Bytes that are not written yet.
+    ready: Vec<u8>,
+    written: u64,
+    resources: u64,
+}
+
+impl<'a, S: Storage> RowWriter<'a, S> {
+    /// An empty file that will replace the one called `name`, if there is one.
+    pub async fn create(storage: &'a S, name: &str) -> Result<Self> {
+        let writer = storage.open(&part(name), WriteMode::Create).await?;
+        Ok(Self::over(storage, name, writer))
+    }
+
+    /// A file that begins with the rows of the one that is there. If that has the other compression (`name` with `.gz`, or
+    /// without), it is the one that goes on, under its own name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] where the file that is there is damaged.
+    pub async fn extend(storage: &'a S, name: &str) -> Result<Self> {
+        let other = layout::other_compression(name);
+        let name = match storage.stat(name).await? {
+            None if storage.stat(&other).await?.is_some() => &other,
+            None => return Self::create(storage, name).await,
+            Some(_) => name,
+        };
+        let mut file = Self::create(storage, name).await?;
+        let mut rows = Rows::open(storage, name);
+        while let Some(row) = rows.next().await? {
+            file.row(row).await?;
+        }
+        Ok(file)
+    }
+
+    /// Goes on with the first `length` bytes of `NAME.part`, where a [`RowWriter::checkpoint`] ended; what was written after
+    /// it is dropped. `None` if they are not there: some hosts keep nothing of an open file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] where they are damaged.
+    pub async fn resume(storage: &'a S, name: &str, length: u64) -> Result<Option<Self>> {
+        let path = part(name);
+        let size = storage.stat(&path).await?.map_or(0, |entry| entry.size);
+        if length == 0 {
+            return Self::create(storage, name).await.map(Some);
+        }
+        if size < length {
+            return Ok(None);
+        }
+        let mut copy = None;
+        let copy_path = format!("{path}.copy");
+        if size > length {
+            copy = Some(storage.open(&copy_path, WriteMode::Create).await?);
+        }
+        // Read through, so that no damage is carried on, and the rows are counted.
+        let (mut offset, mut rows, mut decoder) = (0, 0, Decoder::default());
+        while offset < length {
+            let most = (length - offset).min(2 * BATCH as u64);
+            let piece = storage.read(&path, offset, most as usize).await?;
+            if piece.is_empty() {
+                return Ok(None);
+            }
+            offset += piece.len() as u64;
+            if let Some(copy) = &mut copy {
+                copy.write(&piece).await?;
+            }
+            decoder.push(&piece);
+            rows +=
+                count_rows(&mut decoder).map_err(|error| error.reworded(|what| what.replacen("The file", &path, 1)))?;
+        }
+        decoder.finish().map_err(|error| error.reworded(|what| what.replacen("The file", &path, 1)))?;
+        if let Some(mut copy) = copy {
+            copy.flush().await?;
+            copy.close().await?;
+            storage.rename(&copy_path, &path).await?;
+        }
+        let mut file = Self::over(storage, name, storage.open(&path, WriteMode::Append).await?);
+        (file.written, file.resources) = (length, rows);
+        Ok(Some(file))
+    }
+
+    fn over(storage: &'a S, name: &str, writer: S::Writer) -> Self {
+        Self {
+            storage,
+            name: name.to_owned(),
+            writer,
+            compress: std::path::Path::new(name).extension().is_some_and(|ending| ending == "gz"),
+            encoder: None,
+            rows: Vec::new(),
+            ready: Vec::new(),
+            written: 0,
+            resources: 0,
+        }
+    }
+
+    /// Adds a row: valid JSON, byte for byte; only line breaks between its tokens go, and all white space with them.
+    pub async fn row(&mut self, row: &[u8]) -> Result<()> {
+        self.rows.extend_from_slice(&compact(row));
+        self.rows.push(b'\n');
+        self.resources += 1;
+        if self.rows.len() < BATCH {
+            return Ok(());
+        }
+        self.encode()?;
+        if self.ready.len() < BATCH { Ok(()) } else { self.write().await }
+    }
+
+    /// Rows so far, those that were there before included.
+    pub fn resources(&self) -> u64 {
+        self.resources
+    }
+
+    /// Makes all rows so far safe against a crash, and returns the length that [`RowWriter::resume`] may be given.
+    pub async fn checkpoint(&mut self) -> Result<u64> {
+        self.end_member()?;
+        self.write().await?;
+        self.writer.flush().await?;
+        Ok(self.written)
+    }
+
+    /// Makes the file safe and gives it its name. Without rows, it is an empty file.
+    pub async fn commit(mut self) -> Result<RowFile> {
+        if self.written == 0 && self.compress {
+            self.encoder.get_or_insert_with(Gzip::new);
+        }
+        self.checkpoint().await?;
+        self.writer.close().await?;
+        self.storage.rename(&part(&self.name), &self.name).await?;
+        Ok(RowFile { name: self.name, bytes: self.written, resources: self.resources })
+    }
+
+    /// Removes what was written. Best effort: the reason for it matters more than what goes wrong here.
+    pub async fn discard(self) {
+        // Some hosts cannot remove a file that is open.
+        let _ = self.writer.close().await;
+        let _ = self.storage.remove(&part(&self.name)).await;
+    }
+
+    fn encode(&mut self) -> Result<()> {
+        if !self.compress {
+            self.ready.append(&mut self.rows);
+            return Ok(());
+        }
+        if !self.rows.is_empty() {
+            let encoder = self.encoder.get_or_insert_with(Gzip::new);
+            encoder.encode(&self.rows, &mut self.ready).map_err(|what| encoding(&self.name, &what))?;
+            self.rows.clear();
+        }
+        Ok(())
+    }
+
+    fn end_member(&mut self) -> Result<()> {
+        self.encode()?;
+        match self.encoder.take() {
+            Some(mut encoder) => encoder.finish(&mut self.ready).map_err(|what| encoding(&self.name, &what)),
+            None => Ok(()),
+        }
+    }
+
+    async fn write(&mut self) -> Result<()> {
+        if !self.ready.is_empty() {
+            self.writer.write(&self.ready).await?;
+            self.written += self.ready.len() as u64;
+            self.ready.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Rows that end in what the decoder has.
+fn count_rows(decoder: &mut Decoder) -> Result<u64> {
+    let mut rows = 0;
+    loop {
+        let text = decoder.pull()?;
+        if text.is_empty() {
+            return Ok(rows);
+        }
+        rows += memchr::memchr_iter(b'\n', text).count() as u64;
+    }
+}
+
+fn part(name: &str) -> String {
+    format!("{name}{PART}")
+}
+
+fn encoding(name: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, "write", format!("{name}: {what}."))
+}
