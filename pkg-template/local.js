@@ -4,12 +4,10 @@
 import { clock, random } from './clock.js';
 import { StorageError } from './errors.js';
 import { contents } from './storage/copy.js';
+import { pieceOf } from './storage/paths.js';
 
 /** @typedef {import('./host.d.ts').Backend} Backend */
 /** @typedef {import('./folder.js').Access} Access */
-
-/** Bytes that are read at once. */
-const PIECE = 256 * 1024;
 
 /**
  * The bytes of a file.
@@ -17,11 +15,12 @@ const PIECE = 256 * 1024;
  * @param {string} path
  */
 async function* raw(backend, path) {
+  const piece = pieceOf(path);
   for (let at = 0; ; ) {
-    const bytes = await backend.read(path, at, PIECE);
-    if (bytes.length === 0) return;
+    const bytes = await backend.read(path, at, piece);
+    if (bytes.length > 0) yield bytes;
+    if (bytes.length < piece) return;
     at += bytes.length;
-    yield bytes;
   }
 }
 

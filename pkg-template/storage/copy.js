@@ -2,13 +2,11 @@
  * Copies whole folders between backends: out of the browser, and in.
  */
 import { SmartFetchError, StorageError } from '../errors.js';
+import { pieceOf } from './paths.js';
 
 /** @typedef {import('../host.d.ts').Backend} Backend */
 
 /** @typedef {{ path: string, size: number, target?: string }} Content a file, or a link with its `target` */
-
-/** Bytes that are read at once. */
-const PIECE = 1 << 20;
 
 const STATE = '.metadata';
 
@@ -95,13 +93,14 @@ async function copyFile(from, to, path, onBytes) {
   const { size } = (await from.stat(path)) ?? { size: 0 };
   const writer = await to.open(part, false);
   try {
+    const piece = pieceOf(path);
     let at = 0;
-    for (;;) {
-      const bytes = await from.read(path, at, PIECE);
+    for (let more = true; more; ) {
+      const bytes = await from.read(path, at, piece);
       onBytes(bytes.length);
-      if (bytes.length === 0) break;
       await writer.write(bytes);
       at += bytes.length;
+      more = bytes.length === piece;
     }
     if (at !== size) throw new StorageError('other', `${path} has changed while it was copied`);
     await writer.flush();

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
+import { Folder } from '../../pkg-template/folder.js';
+import { load } from '../../pkg-template/load-node.js';
+import { LocalAccess } from '../../pkg-template/local.js';
 import { Client, folders, openFolder, zip } from '../../pkg-template/node.js';
 import { unzip } from '../browser/unzip.mjs';
 import { folder as temporary, sandbox } from './helpers.mjs';
@@ -97,4 +100,19 @@ test('a paused job sends nothing', async (t) => {
   assert.deepEqual(server.requests, []);
   job.resume();
   assert.equal((await job.result).verdict, 'complete');
+});
+
+test('a state that is replaced while it is read is one or the other, never halves of two', async () => {
+  const states = ['a', 'b'].map((letter) => JSON.stringify({ files: letter.repeat(letter === 'a' ? 600_000 : 700_000) }));
+  let reads = 0;
+  // As a job at work: there is another state at each look.
+  const backend = {
+    name: 'busy',
+    read: async (path, offset, max) => Buffer.from(states[reads++ % 2]).subarray(offset, offset + max),
+  };
+  const folder = new Folder(new LocalAccess(backend, 'memory', load));
+  const file = folder.file('.metadata');
+  assert.ok(states.includes(await file.text()), 'text');
+  assert.ok(states.includes(await new Response(file.stream()).text()), 'stream');
+  assert.ok(states.includes(await (await file.blob()).text()), 'blob');
 });

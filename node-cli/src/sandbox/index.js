@@ -31,11 +31,13 @@ const AUTH = ['none', 'smart', 'basic', 'bearer'];
  * @param {number} [options.keepRequests] how many requests are remembered
  * @param {boolean} [options.tls] https with a self-signed certificate for localhost and 127.0.0.1
  * @param {string} [options.tlsMaxVersion] such as 'TLSv1.1', to be refused
+ * @param {(route: string) => Promise<void> | undefined} [options.hold] called before each answer, which waits for what it
+ *   returns; `route` is `files`, `status`, `kickoff`, … For tests that decide when the server goes on
  * @param {boolean} [options.otherTls] false: with tls, the second listener stays plain http (redirects from https to http)
  */
 export async function startSandbox({
   port = 0, host = '127.0.0.1', basePath = '/fhir', data, patients = 20, seed = 1, revision = 0, cors = 'full', auth = 'none', secrets, jwks, clientId,
-  faults = {}, secondOrigin = false, keepRequests = 20_000, tls = false, tlsMaxVersion, otherTls = true,
+  faults = {}, secondOrigin = false, keepRequests = 20_000, tls = false, tlsMaxVersion, otherTls = true, hold,
 } = {}) {
   if (!CORS.includes(cors)) throw new Error(`cors must be one of ${CORS.join(', ')}, not "${cors}".`);
   if (!AUTH.includes(auth)) throw new Error(`auth must be one of ${AUTH.join(', ')}, not "${auth}".`);
@@ -48,7 +50,7 @@ export async function startSandbox({
   };
   const source = { data, patients, seed, revision };
   const server = new SandboxServer({
-    host, port, basePath, cors, auth, secrets, faults, secondOrigin, keepRequests, otherTls, tls: certificate && { ...certificate, ...(tlsMaxVersion && OLD_TLS), maxVersion: tlsMaxVersion },
+    host, port, basePath, cors, auth, secrets, faults, secondOrigin, keepRequests, otherTls, hold, tls: certificate && { ...certificate, ...(tlsMaxVersion && OLD_TLS), maxVersion: tlsMaxVersion },
     openStore: await opener(source),
   });
   await server.start();

@@ -34,6 +34,7 @@ export class SandboxServer {
    * @param {object} options.faults @param {(server: SandboxServer) => Promise<object>} options.openStore
    * @param {number} options.keepRequests @param {object|null} options.tls options of https.createServer
    * @param {boolean} options.otherTls the second listener has TLS too, where the first has
+   * @param {(route: string) => Promise<void> | undefined} [options.hold] what each answer waits for
    */
   constructor(options) {
     this.options = options;
@@ -130,6 +131,7 @@ export class SandboxServer {
         RequestLog.body(entry, ctx.body);
       }
       if (ctx.faults.latency > 0) await new Promise((resolve) => { setTimeout(resolve, ctx.faults.latency); });
+      await this.options.hold?.(route.name);
       await route.run(ctx);
     } catch (error) {
       if (!(error instanceof Answered)) answerError(ctx, error);
