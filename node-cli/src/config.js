@@ -42,9 +42,10 @@ export async function readConfigFile(path) {
   const flags = allFlags();
   const settings = new Map();
   for (const [key, raw] of Object.entries(table)) {
-    const name = key.replaceAll('_', '-');
-    const flag = NOT_IN_FILE.has(name) ? undefined : flags.get(name);
-    if (!flag) throw new UsageError(unknownKey(path, key, name, flags));
+    const called = key.replaceAll('_', '-');
+    const flag = NOT_IN_FILE.has(called) ? undefined : flags.get(called);
+    if (!flag) throw new UsageError(unknownKey(path, key, called, flags));
+    const { name } = flag;
     if (settings.has(name)) throw new UsageError(`Config file '${path}' sets '${name}' twice`);
     settings.set(name, readValue(flag, raw, `${key} in ${basename(path)}`));
   }

@@ -4,6 +4,7 @@ import { UsageError } from './exit-codes.js';
  * @typedef {object} Flag One flag, settable on the command line and by its name in a config file.
  * @property {string} name long name without the dashes
  * @property {string} [short] one-letter form, with the dash
+ * @property {string} [alias] a former name, which the help text does not mention
  * @property {string} [value] what stands for the value in the help text; a switch has none
  * @property {string} help one or two phrases
  * @property {'switch'|'text'|'date'|'list'|'repeat'|'choice'|'integer'|'duration'|'durations'|'pair'|'url'|'urls'|'origin'|'rewrite'|'header'} kind
