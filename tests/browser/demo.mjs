@@ -1,17 +1,22 @@
 // What the tests of the demo page share.
 import { fileURLToPath } from 'node:url';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
+import { Gate } from '../gate.mjs';
 import { startServe } from '../../node-cli/src/serve/index.js';
 
 /** The built page, as `serve` has it. */
 export const PAGE = fileURLToPath(new URL('../../node-cli/page', import.meta.url));
 
-/** A sandbox and a page; with `relayed`, the page's relay may reach the sandbox. Both end with the test. */
-export async function startServers(t, { relayed = false, ...options } = {}) {
-  const sandbox = await startSandbox({ patients: 30, seed: 5, ...options, faults: { pending: 1, ...options.faults } });
+/**
+ * A sandbox and a page; with `relayed`, the page's relay may reach the sandbox. Both end with the test. `files`: how many
+ * files the sandbox gives out before the test opens `gate`.
+ */
+export async function startServers(t, { relayed = false, files = Infinity, ...options } = {}) {
+  const gate = new Gate(files);
+  const sandbox = await startSandbox({ patients: 30, seed: 5, hold: gate.hold, ...options, faults: { pending: 1, ...options.faults } });
   const serve = await startServe({ page: PAGE, servers: relayed ? [sandbox.url] : undefined });
   t.after(() => Promise.all([sandbox.close(), serve.close()]));
-  return { sandbox, serve };
+  return { sandbox, serve, gate };
 }
 
 /** Opens the page. `wrong` gathers what it breaks: its policy, and errors that nobody caught. */

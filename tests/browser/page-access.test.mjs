@@ -9,7 +9,7 @@ const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 for (const colorScheme of ['light', 'dark']) {
   test(`no accessibility violations in the ${colorScheme} scheme, and nothing wider than the screen`, async (t) => {
-    const { sandbox, serve } = await startServers(t, { faults: { latency: 150 } });
+    const { sandbox, serve, gate } = await startServers(t, { files: 2 });
     const context = await startBrowser(t, { colorScheme, viewport: { width: 360, height: 740 }, reducedMotion: 'reduce' });
     await context.addInitScript({ path: AXE });
     const { page, wrong } = await openDemo(context, serve.url);
@@ -37,6 +37,7 @@ for (const colorScheme of ['light', 'dark']) {
     await page.getByRole('button', { name: 'Pause' }).click();
     await check('run', '#log');
     await page.getByRole('button', { name: 'Go on' }).click();
+    gate.open();
     await resultsShown(page);
     await page.waitForSelector('#over-time svg rect');
     await page.getByText('As a table').click();

@@ -8,7 +8,7 @@ import { Client, openFolder } from 'smart-fetch';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { startServe } from '../../node-cli/src/serve/index.js';
 import { chooseServer, openDemo, PAGE, resultsShown, startServers } from './demo.mjs';
-import { startBrowser } from './support.mjs';
+import { startBrowser, workersEnded } from './support.mjs';
 
 /** Resources by type, as the page shows them. */
 const shownTypes = (page) =>
@@ -86,7 +86,7 @@ test('no token is stored, and resuming asks for it again', async (t) => {
 });
 
 test('a tab that is closed half-way: the run is in the history, and resuming completes it', async (t) => {
-  const { sandbox, serve } = await startServers(t, { faults: { pending: 0, byteRate: 3000 } });
+  const { sandbox, serve, gate } = await startServers(t, { files: 3, faults: { pending: 0 } });
   const context = await startBrowser(t);
   const first = await openDemo(context, serve.url);
   await chooseServer(first.page, sandbox.url);
@@ -94,7 +94,11 @@ test('a tab that is closed half-way: the run is in the history, and resuming com
   await first.page.locator('#files .hint', { hasText: 'checked' }).first().waitFor();
   await first.page.close();
   const { page, wrong } = await openDemo(context, `${serve.url}/#runs`);
+  await workersEnded(page);
+  await page.reload();
+  await page.waitForSelector('html[data-ready]');
   await page.getByText('Not finished').waitFor();
+  gate.open();
   await page.getByRole('button', { name: /^Resume/ }).click();
   await resultsShown(page);
   assert.match(await page.textContent('#verdict'), /^The export is complete\./);

@@ -4,39 +4,12 @@ import { createServer, connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
-import { openPage, startBrowser, startSite } from './support.mjs';
+import { Gate } from '../gate.mjs';
+import { openPage, startBrowser, startSite, workersEnded } from './support.mjs';
 
 /** Many files. */
 const FAULTS = { page: 40, latency: 25, pending: 1, retryAfter: '1' };
 const TYPES = ['Patient', 'Condition', 'Observation', 'Encounter'];
-
-/** A server that gives out so many files and then keeps those who ask waiting: what happens meanwhile is up to the test. */
-class Gate {
-  #left;
-  #waiting = [];
-
-  constructor(files) {
-    this.#left = files;
-  }
-
-  hold = (route) => {
-    if (route !== 'files' || this.#left-- > 0) return undefined;
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  };
-
-  /** Gives out so many more, those first that wait. */
-  allow(files) {
-    this.#left = Math.max(0, this.#left) + files;
-    for (const resolve of this.#waiting.splice(0, this.#left)) {
-      this.#left--;
-      resolve();
-    }
-  }
-
-  open() {
-    this.allow(Infinity);
-  }
-}
 
 /** `files`: how many files the server gives out before the test opens the gate. */
 async function setUp(t, { files = Infinity, ...options } = {}) {
@@ -50,10 +23,10 @@ async function setUp(t, { files = Infinity, ...options } = {}) {
 const finished = (page, count) =>
   page.waitForFunction((count) => globalThis.seen.filter(({ type }) => type === 'fileFinished').length >= count, count);
 
-/** Opens a page, and waits until the browser has ended the workers of tabs that were closed. */
+/** A page, opened when no tab that was closed is at work any more. */
 async function openAlone(context, site) {
   const page = await openPage(context, site);
-  await page.waitForFunction(async () => !(await navigator.locks.query()).held.some(({ name }) => name.startsWith('smart-fetch:')));
+  await workersEnded(page);
   return page;
 }
 
@@ -197,9 +170,8 @@ test('two tabs: the second one is told, and carries on when the first is closed'
   // Reading needs no lock.
   assert.equal((await complete(second)).length, 5);
   await first.close();
+  await workersEnded(second);
   gate.open();
-  // The browser ends the tab's workers when it gets to it.
-  await second.waitForFunction(async () => !(await navigator.locks.query()).held.some(({ name }) => name.startsWith('smart-fetch:opfs:')));
   const here = await complete(second);
   sandbox.clearRequests();
   await begin(second, sandbox.url);

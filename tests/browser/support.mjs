@@ -78,3 +78,10 @@ export async function openPage(context, site, path = '/') {
   await page.waitForFunction(() => globalThis.sf !== undefined);
   return page;
 }
+
+/** Waits until the workers of tabs that were closed are gone: the browser ends them when it gets to it. */
+export const workersEnded = (page) =>
+  page.waitForFunction(async () => {
+    const { held } = await navigator.locks.query();
+    return !held.some(({ name }) => /^smart-fetch:(opfs|idb|picked):/.test(name));
+  });

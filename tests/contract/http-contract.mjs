@@ -164,13 +164,16 @@ export function httpContract({ test, createHttp }) {
     };
     for (const [name, text] of Object.entries(framings)) {
       for (const end of ['end', 'resetAndDestroy']) {
+        let stop = () => {};
         const { url } = await serveRaw(t, (socket) => {
           socket.write(text, 'latin1');
           if (name.includes('coded')) socket.write(packed.subarray(0, packed.length >> 1));
-          setTimeout(() => socket[end](), 50);
+          stop = () => socket[end]();
         });
         const exchange = start(open(t), url);
+        // A reset may take with it what was not read yet.
         assert.equal((await exchange.response()).status, 200);
+        stop();
         await fails('interrupted', async () => {
           while ((await exchange.chunk()) !== undefined);
         }).catch((error) => assert.fail(`${name}, ${end}: ${error.message}`));
@@ -201,7 +204,7 @@ export function httpContract({ test, createHttp }) {
       response.writeHead(200).write('start');
       if (request.url === '/stalls') return;
       for (let i = 0; i < 8; i++) {
-        await wait(200);
+        await wait(350);
         response.write('.');
       }
       response.end();
@@ -209,14 +212,14 @@ export function httpContract({ test, createHttp }) {
     const http = open(t);
     await fails('timeout', () => fetchAll(http, `${url}/never`, { timeout: 700 }));
     await fails('timeout', () => fetchAll(http, `${url}/stalls`, { timeout: 700 }));
-    assert.equal((await fetchAll(http, `${url}/slow`, { timeout: 700 })).body.toString(), 'start........');
+    assert.equal((await fetchAll(http, `${url}/slow`, { timeout: 2000 })).body.toString(), 'start........');
   });
 
   test('a body that nobody reads for longer than the timeout does not time out', async (t) => {
     const { url } = await serve(t, (_, response) => response.end(Buffer.alloc(4 * 1024 * 1024)));
-    const exchange = start(open(t), url, { timeout: 500 });
+    const exchange = start(open(t), url, { timeout: 1000 });
     await exchange.response();
-    await wait(1500);
+    await wait(2000);
     let size = 0;
     for (let chunk = await exchange.chunk(); chunk !== undefined; chunk = await exchange.chunk()) size += chunk.length;
     assert.equal(size, 4 * 1024 * 1024);

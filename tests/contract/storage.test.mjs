@@ -49,11 +49,11 @@ test('memory: a capacity that is reached', async () => {
 });
 
 /** Runs code in a process of its own, `backend` being the folder; `limit` is put before it in the shell. */
-function run(path, code, limit = '') {
+function run(path, code, { limit = '', stdin = 'ignore' } = {}) {
   const script = `import { NodeFolder } from ${JSON.stringify(MODULE)}; const backend = new NodeFolder(${JSON.stringify(path)}, { sync: true });
     const say = (text) => process.stdout.write(text + '\\n'); ${code}`;
   const args = ['-c', `${limit} exec "$0" --input-type=module -e "$1"`, process.execPath, script];
-  return spawn('sh', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  return spawn('sh', args, { stdio: [stdin, 'pipe', 'inherit'] });
 }
 
 const output = async (child) => (await child.stdout.toArray()).join('').trim();
@@ -83,11 +83,16 @@ test('lock: of many processes that find one left behind, one gets it', async (t)
   await once(dead.stdout, 'data');
   dead.kill('SIGKILL');
   await once(dead, 'exit');
-  const at = Date.now() + 1500;
-  // All spin until the same moment, then try; who gets it holds it until all have tried.
-  const code = `while (Date.now() < ${at}); try { await backend.lock(); say('got'); } catch (e) { say(e.kind); } await new Promise((r) => setTimeout(r, 1000));`;
-  const answers = await Promise.all(Array.from({ length: 4 }, () => output(run(path, code))));
-  assert.deepEqual(answers.sort(), ['got', 'locked', 'locked', 'locked']);
+  // All try at the same moment; who gets it holds it until all have tried.
+  const code = `const told = () => new Promise((done) => process.stdin.once('data', done)); const go = told(); say('ready'); await go; const end = told();
+    try { await backend.lock(); say('got'); } catch (e) { say(e.kind); } await end; process.exit();`;
+  const children = Array.from({ length: 4 }, () => run(path, code, { stdin: 'pipe' }));
+  const answers = () => Promise.all(children.map(async (child) => `${(await once(child.stdout, 'data'))[0]}`.trim()));
+  await answers();
+  const tried = answers();
+  for (const { stdin } of children) stdin.write('go');
+  assert.deepEqual((await tried).sort(), ['got', 'locked', 'locked', 'locked']);
+  for (const { stdin } of children) stdin.end('end');
 });
 
 test('lock: a process number that means another process by now', async (t) => {
@@ -118,8 +123,8 @@ test('lock: a takeover that was killed does not lock the folder for good', async
 test('rename: after kill -9 at any moment the file is the old one or the new one, whole', async (t) => {
   const path = folder(t);
   const size = 300_000;
-  const code = `say('go'); for (let i = 0; ; i++) { const file = await backend.open('.data.part', false); const block = Buffer.alloc(${size / 3}, 97 + (i % 26));
-    for (let j = 0; j < 3; j++) await file.write(block); await file.flush(); await file.close(); await backend.rename('.data.part', 'data'); }`;
+  const code = `for (let i = 0; ; i++) { const file = await backend.open('.data.part', false); const block = Buffer.alloc(${size / 3}, 97 + (i % 26));
+    for (let j = 0; j < 3; j++) await file.write(block); await file.flush(); await file.close(); await backend.rename('.data.part', 'data'); if (i === 0) say('go'); }`;
   const seen = new Set();
   for (let round = 0; round < 15; round++) {
     const child = run(path, code);
@@ -188,7 +193,7 @@ test('links planted in the folder do not lead writes out of it', async (t) => {
 test('a disk that is full, and a file that is as large as it may be', async (t) => {
   const path = folder(t);
   const code = `const file = await backend.open('a', false); try { for (let i = 0; i < 99; i++) await file.write(Buffer.alloc(65536)); say('no error'); } catch (e) { say(e.kind); }`;
-  assert.equal(await output(run(path, code, 'ulimit -f 1000;')), 'full');
+  assert.equal(await output(run(path, code, { limit: 'ulimit -f 1000;' })), 'full');
   for (const sync of process.platform === 'linux' ? [true, false] : []) {
     const file = await new NodeFolder('/dev', { sync }).open('full', true);
     const error = await fails('full', async () => file.write(Buffer.from('x')));

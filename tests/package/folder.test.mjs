@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { Folder } from '../../pkg-template/folder.js';
 import { load } from '../../pkg-template/load-node.js';
 import { LocalAccess } from '../../pkg-template/local.js';
 import { Client, folders, openFolder, zip } from '../../pkg-template/node.js';
+import { Gate } from '../gate.mjs';
 import { unzip } from '../browser/unzip.mjs';
 import { folder as temporary, sandbox } from './helpers.mjs';
 
@@ -77,7 +79,7 @@ test('removing takes what is ours and leaves the rest', async (t) => {
   assert.deepEqual((await folders(join(path, '..'))).map(({ name }) => name), [path]);
   await folder.remove();
   assert.deepEqual(readdirSync(path), ['notes.txt']);
-  const { url } = await sandbox(t);
+  const { url } = await sandbox(t, { faults: { pending: 1 } });
   const other = await openFolder(join(temporary(t), 'other'));
   const job = new Client({ fhirUrl: url }).bulk(other, { types: ['Patient'] });
   for await (const { type } of job) {
@@ -90,14 +92,17 @@ test('removing takes what is ours and leaves the rest', async (t) => {
 });
 
 test('a paused job sends nothing', async (t) => {
-  const server = await sandbox(t, { faults: { page: 2, pending: 0, latency: 5 } });
+  const gate = new Gate(1);
+  const server = await sandbox(t, { faults: { page: 1 }, hold: gate.hold });
   const job = new Client({ fhirUrl: server.url }).bulk(await openFolder(join(temporary(t), 'paused')), { types: ['Patient'] });
+  const files = (count) => server.requests.filter(({ url }) => url.includes('/bulkfiles/')).length === count;
   for await (const { type } of job) if (type === 'fileFinished') break;
+  // As many on their way as may be, of ten.
+  while (!files(1 + 5)) await wait(5);
   job.pause();
-  await new Promise((resolve) => setTimeout(resolve, 400));
-  server.clearRequests();
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  assert.deepEqual(server.requests, []);
+  gate.open();
+  await wait(500);
+  assert.ok(files(1 + 5));
   job.resume();
   assert.equal((await job.result).verdict, 'complete');
 });

@@ -75,20 +75,21 @@ describe('in place', () => {
   });
 
   test('cancelled: the request is aborted and the file given up', async (t) => {
-    let closed = false;
+    let [asked, closed] = [() => {}, false];
     const url = await serve(t, (_, response) => {
       response.writeHead(200, { 'Content-Type': 'application/fhir+ndjson' }).write(patients(10));
       response.on('close', () => (closed = true));
+      asked();
     });
     for (const http of [openHttp(t), undefined]) {
       closed = false;
-      const cancelled = wait(300);
+      const cancelled = new Promise((resolve) => (asked = resolve)).then(() => wait(200));
       await assert.rejects(core.transfer(host({ http, storage: new MemoryFolder() }), task(url), nothing, cancelled), (thrown) => {
         assert.equal(thrown.kind, 'cancelled');
         assert.equal(thrown.exitStatus, 130);
         return true;
       });
-      for (let i = 0; i < 50 && !closed; i++) await wait(20);
+      for (let i = 0; i < 500 && !closed; i++) await wait(20);
       assert.ok(closed);
     }
   });
@@ -165,23 +166,21 @@ describe('on workers', () => {
 
   test('abort ends one transfer and not its neighbours', async (t) => {
     const path = folder(t);
-    const closed = [];
-    const url = await serve(t, async (request, response) => {
+    const [asked, closed] = [new Map(), []];
+    const url = await serve(t, (request, response) => {
       response.on('close', () => closed.push(request.url));
       response.writeHead(200, { 'Content-Type': 'application/fhir+ndjson' }).write(patients(10));
-      if (request.url === '/slow') {
-        await wait(600);
-        response.end(patients(10, 10));
-      }
+      asked.set(request.url, response);
     });
     const pool = openPool(t, path, 1);
     const slow = pool.start(task(`${url}/slow`, { path: 'slow.part' }), nothing);
     const stuck = pool.start(task(`${url}/stuck`, { path: 'stuck.part' }), nothing);
-    await wait(400);
+    for (let i = 0; i < 500 && asked.size < 2; i++) await wait(20);
     stuck.abort();
+    for (let i = 0; i < 500 && !closed.includes('/stuck'); i++) await wait(20);
+    assert.deepEqual(closed, ['/stuck']);
+    asked.get('/slow').end(patients(10, 10));
     assert.equal((await slow.outcome()).stored.resources, 20);
-    for (let i = 0; i < 50 && !closed.includes('/stuck'); i++) await wait(20);
-    assert.ok(closed.includes('/stuck'));
   });
 
   test('a worker that dies: its transfers are broken, the next ones run on a new worker', async (t) => {
@@ -204,7 +203,7 @@ describe('on workers', () => {
     });
     t.after(() => pool.close());
     const first = pool.start(task(url), nothing);
-    for (let i = 0; i < 200 && count === 0; i++) await wait(20);
+    for (let i = 0; i < 1500 && count === 0; i++) await wait(20);
     await workers[0].terminate();
     const { error } = (await first.outcome()).broken;
     assert.equal(error.kind, 'interrupted');

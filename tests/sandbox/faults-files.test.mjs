@@ -18,7 +18,7 @@ async function patientFile(sbx, faults, options) {
 
 /** The server hears of the end of an answer a little after the client. */
 async function allEnded(sbx) {
-  for (let n = 0; n < 100 && sbx.stats.routes.files.inFlight > 0; n++) await new Promise((resolve) => { setTimeout(resolve, 20); });
+  for (let n = 0; n < 500 && sbx.stats.routes.files.inFlight > 0; n++) await new Promise((resolve) => { setTimeout(resolve, 20); });
   assert.equal(sbx.stats.routes.files.inFlight, 0);
 }
 
