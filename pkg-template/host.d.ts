@@ -187,6 +187,7 @@ export interface Core {
   checkBulk(config: object): void;
   bulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BulkReport>;
   cancelBulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<void>;
+  bundle(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BundleReport>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
   resourceTypes(): { usual: string[]; all: string[] };
   view(host: Pick<Host, 'storage' | 'clock' | 'random'>): Promise<import('./index.d.ts').FolderStatus>;

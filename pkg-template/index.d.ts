@@ -168,6 +168,8 @@ export interface BulkOptions {
   kickoffMethod: 'auto' | 'get' | 'post';
   /** Store files as gzip. Default: true. */
   compress: boolean;
+  /** Make one Bundle of all data files at the end, as {@link bundle} does. Default: false. */
+  bundle: boolean;
   /** Longest wait between two looks at the status. Default: `'5m'`. */
   maxPollDelay: Duration;
   /** Give up waiting for the server after this long; the job can be resumed. Default: `'30d'`. */
@@ -394,6 +396,34 @@ export function folders(path?: string): Promise<Folder[]>;
 
 /** A folder in memory, of `capacity` bytes at most: it ends with the program or page. */
 export function memoryFolder(options?: { capacity?: number }): Folder;
+
+/** How to make a Bundle. */
+export interface BundleOptions {
+  /** `Bundle.json.gz` rather than `Bundle.json`. Default: true. */
+  compress?: boolean;
+  /** What to call the folder in messages. */
+  folder?: string;
+  /** Breaks it off when it aborts; then nothing is removed. */
+  signal?: AbortSignal;
+}
+
+/** What {@link bundle} has made. */
+export interface BundleReport {
+  /** `Bundle.json.gz` or `Bundle.json`. */
+  name: string;
+  /** Bytes on disk. */
+  bytes: number;
+  resources: number;
+  /** The files that it took the place of. */
+  sources: string[];
+}
+
+/**
+ * Makes one Bundle (type `collection`) of all data files of a folder, in their place: they are removed once it is complete on
+ * disk, and a call after a crash ends what was begun. `error/`, `deleted/` and the log stay. Rejects with `notFound` where
+ * there is no data file, `mismatch` where there is a Bundle already, `corrupt` where a row is no resource; nothing is removed then.
+ */
+export function bundle(folder: Folder, options?: BundleOptions): Job<BundleReport>;
 
 /** The resource types that are known: those that `all` means, and every one of FHIR R4 to R5. */
 export function resourceTypes(): Promise<{ usual: string[]; all: string[] }>;

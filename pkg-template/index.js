@@ -3,6 +3,7 @@
  */
 import { Client as BaseClient } from './client.js';
 import { SmartFetchError, usage } from './errors.js';
+import { folderJobs } from './folder-jobs.js';
 import { Folder } from './folder.js';
 import { loadKeys as loadKeysWith } from './keys/webcrypto.js';
 import { byPath } from './storage/files.js';
@@ -18,6 +19,8 @@ const placeOf = (access) => /** @type {RemoteAccess | undefined} */ (access)?.de
 
 /** @type {import('./client.js').Execute} */
 const execute = (request, access, control, source) => call('execute', [request, placeOf(access), placeOf(source)], control);
+
+export const { bundle } = folderJobs(execute);
 
 export class Client extends BaseClient {
   /** @param {import('./index.d.ts').ClientOptions} options */

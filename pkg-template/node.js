@@ -2,6 +2,7 @@
  * smart-fetch for Node: undici for HTTP, worker threads for files, the file system for folders.
  */
 import { Client as BaseClient } from './client.js';
+import { folderJobs } from './folder-jobs.js';
 import { Folder } from './folder.js';
 import { createHttp } from './http/node.js';
 import { readPem } from './keys/pem-node.js';
@@ -28,6 +29,8 @@ const backendOf = (access) => /** @type {LocalAccess | undefined} */ (access)?.b
 
 /** @type {import('./client.js').Execute} */
 const execute = (call, access, control, source) => run(call, backendOf(access), control, backendOf(source));
+
+export const { bundle } = folderJobs(execute);
 
 export class Client extends BaseClient {
   /** @param {import('./index.d.ts').ClientOptions} options */

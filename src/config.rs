@@ -188,6 +188,8 @@ pub struct BulkConfig {
     pub kickoff_method: KickoffMethod,
     /// Store files as gzip.
     pub compress: bool,
+    /// Make one Bundle of all data files at the end, in their place.
+    pub bundle: bool,
     /// Longest wait between two looks at the status, whatever the server asks for.
     #[serde(with = "duration")]
     pub max_poll_delay: Duration,
@@ -218,6 +220,7 @@ impl Default for BulkConfig {
             params: Vec::new(),
             kickoff_method: KickoffMethod::Auto,
             compress: true,
+            bundle: false,
             max_poll_delay: Duration::from_secs(300),
             poll_timeout: Duration::from_secs(30 * 24 * 3600),
         }

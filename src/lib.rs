@@ -14,12 +14,14 @@
 //! | [`fhir`] | the little FHIR that is read: capability, outcomes, instants, types |
 //! | [`ndjson`] | the file pipeline: decode, check, count, encode |
 //! | [`bulk`] | Bulk Data `$export`: kick-off, status, manifest, download, clean-up |
+//! | [`bundle`] | all data files of a folder as one Bundle file |
 //! | [`folder`] | the folder: names, `.metadata`, ledger, commit, the bulk export log |
 //! | [`update`] | what to ask for: types, filters, since when |
 //! | [`job`] | plan, run, resume, finish: the one module that knows the others |
 
 pub mod auth;
 pub mod bulk;
+pub mod bundle;
 pub mod config;
 pub mod error;
 pub mod event;
@@ -29,6 +31,7 @@ pub mod http;
 pub mod job;
 pub mod ndjson;
 pub mod platform;
+mod progress;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod update;

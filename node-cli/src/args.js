@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { UsageError } from './exit-codes.js';
-import { AUTHENTICATION, BULK, SERVER, grouped } from './flag-lists.js';
+import { AUTHENTICATION, BULK, LOCAL_OUTPUT, SERVER, grouped } from './flag-lists.js';
 import { didYouMean } from './nearest.js';
 
 /** The version of the command line, which is that of the core it was built with. */
@@ -57,6 +57,15 @@ Exit status:
   smart-fetch single Patient/123 --fhir-url https://ehr.example.org/fhir --bearer-token token.txt
   smart-fetch single 'Observation?patient=123&category=laboratory' -c site.toml --compact
   smart-fetch single Binary/note-7 -c site.toml --binary > note.pdf`,
+  },
+  bundle: {
+    summary: 'make one Bundle of the files in a folder',
+    description: 'Makes one Bundle of all FHIR data in DIR. Caution: this will delete all current FHIR data in the folder, replacing it with the Bundle file. Nothing is deleted before the Bundle is complete.',
+    operand: 'DIR',
+    flags: LOCAL_OUTPUT,
+    after: `Examples:
+  smart-fetch bundle out
+  smart-fetch bundle out --no-compression`,
   },
   sandbox: {
     summary: 'run a small FHIR server to try things out',
@@ -151,7 +160,6 @@ export function parseCommandLine(argv, write, columns = 80) {
       command.addOption(toOption(flag));
       if (flag.alias) command.addOption(toOption({ ...flag, name: flag.alias }).hideHelp());
     }
-    if (name === 'bulk') command.addOption(new Option('--bundle').hideHelp());
   }
 
   try {
@@ -166,9 +174,6 @@ export function parseCommandLine(argv, write, columns = 80) {
 
 /** The values that stand on the command line, by flag. */
 function givenValues(command, flags, program) {
-  if (command.getOptionValue('bundle')) {
-    throw new UsageError('--bundle is not in this version; export without it: the NDJSON files hold the same resources');
-  }
   const given = new Map();
   for (const [owner, list] of [
     [program, GLOBAL_FLAGS],

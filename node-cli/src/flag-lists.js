@@ -42,6 +42,14 @@ export const OUTPUT = grouped('Output:', [
   { name: 'progress', value: 'HOW', kind: 'choice', choices: ['auto', 'bar', 'plain', 'json', 'none'], help: 'auto (default: bar on a terminal, else plain), bar, plain, json (events on standard output) or none' },
 ]);
 
+/** The same for commands that only work on what is there. @type {Flag[]} */
+export const LOCAL_OUTPUT = OUTPUT.filter(({ name }) => name !== 'workers');
+
+/** @type {Flag[]} */
+export const BUNDLE = grouped('Output:', [
+  { name: 'bundle', kind: 'switch', help: 'turn all the files into one big Bundle at the end (removing them once it is complete)' },
+]);
+
 /** How to ask for a bulk export. @type {Flag[]} */
 export const KICK_OFF = grouped('How to ask for it:', [
   { name: 'kickoff-method', value: 'METHOD', kind: 'choice', choices: ['auto', 'get', 'post'], help: 'HTTP method of the kick-off: auto (default), get or post' },
@@ -71,6 +79,7 @@ export const BULK = [
     { name: 'cancel', kind: 'switch', help: 'cancel the interrupted export of OUTPUT_DIR on the server' },
   ]),
   ...OUTPUT,
+  ...BUNDLE,
 ];
 
 /** Whose data: of commands that may go patient by patient. @type {Flag[]} */

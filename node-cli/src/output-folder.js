@@ -7,11 +7,18 @@ import { describeSystemError } from './output.js';
 const SCHEME = /^[a-z][a-z0-9+.-]+:/i;
 
 /**
+ * @param {string} path as the user wrote it
+ */
+export function refuseUrl(path) {
+  if (SCHEME.test(path)) throw new UsageError(`Expected a local folder, but '${path}' looks like a URL.`);
+}
+
+/**
  * Sees to it, without writing anything, that `path` is a folder that can be written, or can be made one.
  * @param {string} path as the user wrote it
  */
 export async function checkOutputFolder(path) {
-  if (SCHEME.test(path)) throw new UsageError(`Expected a local folder, but '${path}' looks like a URL.`);
+  refuseUrl(path);
   let place = resolve(path);
   for (;;) {
     const found = await existing(place, path);

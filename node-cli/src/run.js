@@ -7,6 +7,7 @@ import { Output } from './output.js';
 const COMMANDS = {
   bulk: () => import('./commands/bulk.js'),
   single: () => import('./commands/single.js'),
+  bundle: () => import('./commands/bundle.js'),
   sandbox: () => import('./commands/sandbox.js'),
   serve: () => import('./commands/serve.js'),
 };

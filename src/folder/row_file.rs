@@ -31,7 +31,7 @@ pub struct RowWriter<'a, S: Storage> {
     compress: bool,
     /// The gzip member at work.
     encoder: Option<Gzip>,
-    /// Rows that are not encoded yet.
+    /// Text that is not encoded yet.
     rows: Vec<u8>,
     /// Bytes that are not written yet.
     ready: Vec<u8>,
@@ -128,9 +128,15 @@ impl<'a, S: Storage> RowWriter<'a, S> {
 
     /// Adds a row: valid JSON, byte for byte; only line breaks between its tokens go, and all white space with them.
     pub async fn row(&mut self, row: &[u8]) -> Result<()> {
-        self.rows.extend_from_slice(&compact(row));
-        self.rows.push(b'\n');
         self.resources += 1;
+        self.text(&[&compact(row), b"\n"]).await
+    }
+
+    /// Adds text that is no row.
+    pub(crate) async fn text(&mut self, pieces: &[&[u8]]) -> Result<()> {
+        for piece in pieces {
+            self.rows.extend_from_slice(piece);
+        }
         if self.rows.len() < BATCH {
             return Ok(());
         }
@@ -152,13 +158,20 @@ impl<'a, S: Storage> RowWriter<'a, S> {
     }
 
     /// Makes the file safe and gives it its name. Without rows, it is an empty file.
-    pub async fn commit(mut self) -> Result<RowFile> {
+    pub async fn commit(self) -> Result<RowFile> {
+        let storage = self.storage;
+        let file = self.seal().await?;
+        storage.rename(&part(&file.name), &file.name).await?;
+        Ok(file)
+    }
+
+    /// Makes the file safe, and leaves it as `NAME.part`.
+    pub(crate) async fn seal(mut self) -> Result<RowFile> {
         if self.written == 0 && self.compress {
             self.encoder.get_or_insert_with(Gzip::new);
         }
         self.checkpoint().await?;
         self.writer.close().await?;
-        self.storage.rename(&part(&self.name), &self.name).await?;
         Ok(RowFile { name: self.name, bytes: self.written, resources: self.resources })
     }
 

@@ -16,6 +16,7 @@ use crate::bulk::download::{Download, Downloaded, Renew};
 use crate::bulk::kickoff::{self, KickoffParams};
 use crate::bulk::manifest::{FileKind, Manifest};
 use crate::bulk::poll::{self, PollConfig, Progress};
+use crate::bundle::{self, BundleConfig};
 use crate::config::{BulkConfig, Level, SinceMode};
 use crate::event::{Event, Phase};
 use crate::fhir::capability::Capability;
@@ -189,6 +190,7 @@ impl<P: Platform> Run<'_, '_, P> {
                 for resource_type in plan.types.iter().filter(|_| first) {
                     self.note(format!("Skipping {resource_type}, already done."));
                 }
+                self.bundle().await?;
                 self.folder.change(|metadata| metadata.set("complete", true));
                 self.folder.save().await?;
                 return Ok(false);
@@ -242,6 +244,18 @@ impl<P: Platform> Run<'_, '_, P> {
             self.note("Starting bulk FHIR export…");
             return Ok(true);
         }
+    }
+
+    /// Makes the Bundle that was asked for.
+    async fn bundle(&self) -> Result<()> {
+        if !self.config.bundle {
+            return Ok(());
+        }
+        let config = BundleConfig { compress: self.config.compress, folder: None };
+        if let Some(made) = bundle::finish(self.platform, &config).await? {
+            self.note(format!("Bundle file '{}' created.", made.name));
+        }
+        Ok(())
     }
 
     /// The types that a refused kick-off goes without: of those that nobody named and the server does not list, the ones that

@@ -6,6 +6,7 @@
 
 mod convert;
 mod fetch;
+mod folder;
 mod host;
 mod http;
 mod storage;

@@ -20,15 +20,16 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['bulk', 'single', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  for (const command of ['bulk', 'single', 'bundle', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
   assert.doesNotMatch(stdout, /hydrate|crawl|reset-symlinks/);
 });
 
 const FLAGS = {
   bulk: `level group patient type type-filter no-default-filters since since-mode until elements include-associated-data kickoff-method
-    lenient separate-export-status organize-output-by output-format allow-partial-manifests param max-poll-delay poll-timeout cancel no-compression workers progress
+    lenient separate-export-status organize-output-by output-format allow-partial-manifests param max-poll-delay poll-timeout cancel no-compression workers progress bundle
     fhir-url token-url header token-origin rewrite-url allow-insecure max-connections retry-delays smart-client-id smart-key
     bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet version help`,
+  bundle: 'no-compression progress config verbose quiet',
   single: 'binary compact fhir-url token-url header smart-client-id smart-key basic-user basic-passwd bearer-token config verbose',
   sandbox: 'port host data patients seed cors auth fault',
   serve: 'port server allow-insecure config quiet',
@@ -45,7 +46,7 @@ for (const [command, flags] of Object.entries(FLAGS)) {
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: bulk, single, sandbox, serve/],
+  [[], /a command is missing: bulk, single, bundle, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
   [['export', 'out'], /unknown command 'export'/],
   [['--bogus'], /unknown option '--bogus'/],
@@ -75,7 +76,6 @@ const WRONG = [
   [['bulk', 'out', ...NOWHERE, '--header', 'X-Key: caf\u00e9\u4e2d'], /--header: the value of X-Key holds characters/],
   [['bulk', 'out', ...NOWHERE, '--elements', 'id,,name'], /--elements: an item of the list is empty/],
   [['bulk', 'out', ...NOWHERE, '-v', '-q'], /--verbose and --quiet exclude each other/],
-  [['bulk', 'out', ...NOWHERE, '--bundle'], /--bundle is not in this version/],
   [['bulk', 's3://bucket/out', ...NOWHERE], /Expected a local folder, but 's3:\/\/bucket\/out' looks like a URL\./],
   [['bulk', 'file.txt', ...NOWHERE], /Expected an output folder, but 'file\.txt' is a file\./],
   [['bulk', 'file.txt/deep/out', ...NOWHERE], /The output folder 'file\.txt\/deep\/out' cannot be made, because '.*file\.txt' is a file\./],

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::pedantic)]
 
+mod bundle;
 mod conformance_a;
 mod conformance_a_capability;
 mod conformance_b;

@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { Folder } from '../../pkg-template/folder.js';
 import { load } from '../../pkg-template/load-node.js';
 import { LocalAccess } from '../../pkg-template/local.js';
-import { Client, folders, openFolder, zip } from '../../pkg-template/node.js';
+import { Client, bundle, folders, openFolder, zip } from '../../pkg-template/node.js';
 import { Gate } from '../gate.mjs';
 import { unzip } from '../browser/unzip.mjs';
 import { folder as temporary, sandbox } from './helpers.mjs';
@@ -120,4 +120,19 @@ test('a state that is replaced while it is read is one or the other, never halve
   assert.ok(states.includes(await file.text()), 'text');
   assert.ok(states.includes(await new Response(file.stream()).text()), 'stream');
   assert.ok(states.includes(await (await file.blob()).text()), 'blob');
+});
+
+test('bundle: one file in the place of all, its progress told', async (t) => {
+  const path = join(temporary(t), 'data');
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, 'Patient.001.ndjson'), '{"resourceType":"Patient","id":"p1"}\n{"resourceType":"Patient","id":"p2"}\n');
+  const job = bundle(await openFolder(path), { compress: false });
+  const events = [];
+  for await (const event of job) events.push(event);
+  assert.deepEqual(events.at(-1), { type: 'progress', task: 'Bundling', done: 1, total: 1, resources: 2 });
+  const report = await job.result;
+  assert.deepEqual({ ...report, bytes: 0 }, { name: 'Bundle.json', bytes: 0, resources: 2, sources: ['Patient.001.ndjson'] });
+  assert.deepEqual(readdirSync(path), ['Bundle.json']);
+  await assert.rejects(bundle(await openFolder(path), { compress: false }).result, { code: 'mismatch' });
+  await assert.rejects(bundle(await openFolder(join(path, 'nowhere'))).result, { code: 'notFound' });
 });

@@ -41,6 +41,7 @@ export function bulkOptions(settings) {
   }
   if (settings['no-default-filters']) options.defaultFilters = false;
   if (settings['no-compression']) options.compress = false;
+  if (settings.bundle) options.bundle = true;
   const { group, level } = settings;
   if (group !== undefined && level !== undefined) throw new UsageError('--group and --level exclude each other');
   if (group !== undefined) options.level = { group };

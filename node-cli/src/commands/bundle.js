@@ -1,0 +1,17 @@
+import { checkInputFolder, runFolderJob } from '../folder-job.js';
+
+/**
+ * Makes one Bundle of the files in a folder.
+ * @param {import('../run.js').Invocation} invocation
+ * @returns {Promise<number>} exit status
+ */
+export async function run({ operand, settings, output }) {
+  await checkInputFolder(operand);
+  const { bundle, openFolder } = await import('smart-fetch');
+  const job = bundle(await openFolder(operand), { compress: !settings['no-compression'], folder: operand });
+  const { report, exitStatus } = await runFolderJob(job, { settings, output }, 'Interrupted. Run the same command again to go on.');
+  if (report && settings.progress !== 'json' && !settings.quiet) {
+    output.line(`Bundle file '${operand.replace(/\/+$/, '')}/${report.name}' created.`);
+  }
+  return exitStatus;
+}

@@ -1,0 +1,34 @@
+/**
+ * Jobs on what is in a folder already: no server is asked.
+ */
+import { Job } from './job.js';
+
+/** @typedef {import('./folder.js').Folder} Folder */
+/** @typedef {import('./index.d.ts').Folder} AnyFolder */
+
+/** @param {AnyFolder} folder */
+const accessOf = (folder) => /** @type {Folder} */ (folder).access;
+
+/** @param {import('./client.js').Execute} execute */
+export function folderJobs(execute) {
+  /**
+   * @param {import('./client.js').Call['operation']} operation
+   * @param {{ signal?: AbortSignal }} options
+   * @param {AnyFolder} folder
+   * @param {AnyFolder} [source]
+   */
+  const start = (operation, { signal, ...config }, folder, source) => {
+    const call = { operation, config, clients: [], workers: 0 };
+    return new Job(operation, (control) => execute(call, accessOf(folder), control, source && accessOf(source)), signal);
+  };
+
+  return {
+    /**
+     * Makes one Bundle of all data files of a folder, in their place.
+     * @param {AnyFolder} folder
+     * @param {import('./index.d.ts').BundleOptions} [options]
+     * @returns {Job<import('./index.d.ts').BundleReport>}
+     */
+    bundle: (folder, options = {}) => start('bundle', options, folder),
+  };
+}

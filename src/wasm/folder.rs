@@ -1,0 +1,19 @@
+//! Jobs on what is in a folder already. None of them sends anything.
+
+use js_sys::Promise;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::convert::{thrown, to_js};
+use super::host::{Host, JsPlatform};
+use super::{input, until};
+use crate::bundle::BundleConfig;
+
+/// Makes a Bundle of the host's folder (`BundleConfig`); resolves to a `BundleReport`.
+#[wasm_bindgen]
+pub async fn bundle(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
+    let config: BundleConfig = input(&config)?;
+    let platform = JsPlatform::new(host);
+    let report = until("bundle", cancelled, crate::bundle::bundle(&platform, &config)).await;
+    Ok(to_js(&report.map_err(|error| thrown(&error))?))
+}
