@@ -286,8 +286,8 @@ pub struct HydrateConfig {
     pub tasks: Vec<String>,
     /// Media types of notes to inline; empty: text, HTML and XHTML.
     pub mimetypes: Vec<String>,
-    /// Whether attachments of other types are stored as files.
-    pub attachments: bool,
+    /// A subfolder in which attachments of other types are stored as files.
+    pub attachments_dir: Option<String>,
     /// Store files as gzip.
     pub compress: bool,
 }
@@ -298,7 +298,7 @@ impl Default for HydrateConfig {
             server: ServerConfig::default(),
             tasks: Vec::new(),
             mimetypes: Vec::new(),
-            attachments: false,
+            attachments_dir: None,
             compress: true,
         }
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hydrate::TaskReport;
+
 /// The steps of a job, in the order in which they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -144,5 +146,10 @@ pub enum Event {
         total: Option<u64>,
         /// Resources that came of it.
         resources: u64,
+    },
+    /// A hydration task has ended.
+    Hydrated {
+        /// What it did.
+        report: TaskReport,
     },
 }

@@ -3,11 +3,13 @@
 mod bulk;
 mod cancel;
 mod context;
+mod hydrate;
 mod logged;
 mod report;
 mod single;
 
 pub use bulk::{bulk, check_bulk};
 pub use cancel::cancel_bulk;
+pub use hydrate::{HydrateReport, after_export, check_hydrate, hydrate};
 pub use report::{BulkReport, FailedFile, TypeCount, Verdict};
 pub use single::{SingleConfig, single};

@@ -16,6 +16,7 @@
 //! | [`bulk`] | Bulk Data `$export`: kick-off, status, manifest, download, clean-up |
 //! | [`bundle`] | all data files of a folder as one Bundle file |
 //! | [`folder`] | the folder: names, `.metadata`, ledger, commit, the bulk export log |
+//! | [`hydrate`] | what an export left out: the table of tasks, references, attachments |
 //! | [`update`] | what to ask for: types, filters, since when |
 //! | [`job`] | plan, run, resume, finish: the one module that knows the others |
 
@@ -28,6 +29,7 @@ pub mod event;
 pub mod fhir;
 pub mod folder;
 pub mod http;
+pub mod hydrate;
 pub mod job;
 pub mod ndjson;
 pub mod platform;

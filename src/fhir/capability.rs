@@ -69,6 +69,8 @@ pub struct TypeCapability {
     pub not_in_export: BTreeSet<String>,
     /// Whether the type as a whole cannot be exported (A07).
     pub export_not_supported: bool,
+    /// Whether `search-type` is among the interactions.
+    pub search_type: bool,
 }
 
 /// What is worth knowing of a CapabilityStatement.
@@ -145,6 +147,8 @@ impl Capability {
                     .filter_map(|param| param["name"].as_str().map(str::to_owned)),
             );
             entry.export_not_supported |= is_not_supported(resource);
+            let interactions = &mut items(&resource["interaction"]);
+            entry.search_type |= interactions.any(|one| one["code"].as_str() == Some("search-type"));
             let place = match name {
                 "Patient" => Place::Patient,
                 "Group" => Place::Group,
@@ -218,6 +222,12 @@ impl Capability {
                 .as_ref()
                 .and_then(|types| types.get(resource_type))
                 .is_some_and(|known| known.search_params.contains(param))
+    }
+
+    /// Whether the server says that it finds resources of a type by their ids (`_id`), which may then be several.
+    pub fn finds_by_id(&self, resource_type: &str) -> bool {
+        let listed = self.types.as_ref().and_then(|types| types.get(resource_type));
+        listed.is_some_and(|known| known.search_type) && self.searches(resource_type, "_id")
     }
 
     /// What the server says it cannot export, of the types and `Type?query` filters given (A07). Each entry is a sentence.

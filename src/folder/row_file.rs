@@ -144,6 +144,25 @@ impl<'a, S: Storage> RowWriter<'a, S> {
         if self.ready.len() < BATCH { Ok(()) } else { self.write().await }
     }
 
+    /// Adds bytes of a row that is too large to be put together in memory; [`RowWriter::end_row`] ends it. They hold no line
+    /// break.
+    pub async fn piece(&mut self, bytes: &[u8]) -> Result<()> {
+        for bytes in bytes.chunks(BATCH) {
+            self.text(&[bytes]).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a row of pieces.
+    pub async fn end_row(&mut self) -> Result<()> {
+        self.row(b"").await
+    }
+
+    /// The name that the file will have.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Rows so far, those that were there before included.
     pub fn resources(&self) -> u64 {
         self.resources

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use params::{KickoffParams, split_filter, strays, validate};
+pub use request::encode;
 
 use crate::config::KickoffMethod;
 use crate::event::Event;

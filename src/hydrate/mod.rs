@@ -1,0 +1,31 @@
+//! Hydration: fetching what the resources of a folder refer to.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`tasks`] | the table of tasks |
+//! | [`reference`] | which references lead to resources of this server |
+//! | [`media`] | media types and charsets |
+//! | `follow` | a task that reads what references point at |
+//! | `search` | the task that finds roles of practitioners |
+//! | `inline` | tasks that put attachments into resources; `attachment` is the edit of one |
+//! | `fetch` | reads, one by one or many in one request |
+//! | `pool` | the ids that are known |
+//! | `output` | the files that are appended to, and what a crash leaves of them |
+//! | `failures` | what could not be had, as `error/` lists it |
+
+mod attachment;
+mod failures;
+mod fetch;
+mod follow;
+mod inline;
+pub mod media;
+mod output;
+mod pool;
+pub mod reference;
+mod report;
+mod run;
+mod search;
+pub mod tasks;
+
+pub use report::{Count, TaskReport};
+pub(crate) use run::Run;

@@ -1,0 +1,212 @@
+//! A run of tasks over one folder: what they share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use super::failures::Failures;
+use super::fetch::Failure;
+use super::output::Record;
+use super::pool::{self, Pool};
+use super::report::TaskReport;
+use super::tasks::{Kind, Task};
+use super::{follow, inline, media, search};
+use crate::Result;
+use crate::config::HydrateConfig;
+use crate::event::Event;
+use crate::fhir::capability::Capability;
+use crate::folder::rows::{DataFile, data_files};
+use crate::http::Client;
+use crate::platform::{Clock, Observer, Platform};
+
+/// Failures in a row, for each connection, after which nothing more can be had: the server is gone, or the token is dead.
+const LAST_STRAW: u32 = 4;
+
+/// Shortest time between two `Progress` events.
+const PROGRESS_MILLIS: i64 = 100;
+
+/// The run.
+pub(crate) struct Run<'a, 'p, P: Platform> {
+    pub(super) platform: &'p P,
+    pub(super) client: &'a Client<'p, P>,
+    pub(super) connections: usize,
+    pub(super) compress: bool,
+    pub(super) mimetypes: Vec<String>,
+    pub(super) attachments_dir: Option<String>,
+    pub(super) record: Rc<Record<'p, P>>,
+    pub(super) failures: Failures<'p, P>,
+    /// Whether to ask for several resources in one request, by type.
+    batches: BTreeMap<&'static str, bool>,
+    capability: &'a Capability,
+    /// What is in the folder, by type; of the group at work only.
+    pools: BTreeMap<&'static str, Pool>,
+    /// References that failed in this run, by type, and whether they may be had later: no other task asks for them again.
+    failed: BTreeMap<&'static str, HashMap<u64, bool>>,
+    group: &'static str,
+    streak: u32,
+    told: i64,
+    foreign: u64,
+    reports: Vec<TaskReport>,
+}
+
+/// What came of a run.
+pub(crate) struct Ended {
+    pub(crate) tasks: Vec<TaskReport>,
+    pub(crate) failed: u64,
+    pub(crate) failures: Vec<String>,
+    pub(crate) foreign: u64,
+}
+
+impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
+    /// A run in the platform's folder. What a crash left there is put in order first.
+    pub(crate) async fn new(
+        client: &'a Client<'p, P>,
+        capability: &'a Capability,
+        config: &HydrateConfig,
+    ) -> Result<Self> {
+        let platform = client.platform();
+        Ok(Self {
+            platform,
+            client,
+            connections: config.server.max_connections.max(1) as usize,
+            compress: config.compress,
+            mimetypes: media::mimetypes(&config.mimetypes),
+            attachments_dir: config.attachments_dir.clone(),
+            record: Rc::new(Record::recover(platform).await?),
+            failures: Failures::new(platform, config.compress),
+            batches: BTreeMap::new(),
+            capability,
+            pools: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            group: "",
+            streak: 0,
+            told: 0,
+            foreign: 0,
+            reports: Vec::new(),
+        })
+    }
+
+    /// Runs a task on the files of `source`.
+    pub(crate) async fn task(&mut self, task: &'static Task, source: &'p P::Storage) -> Result<()> {
+        if self.group != task.group {
+            self.group = task.group;
+            self.pools.clear();
+        }
+        self.failures.of_task(task.name);
+        let source = if task.kind == Kind::Inline { self.platform.storage() } else { source };
+        if task.kind != Kind::Inline {
+            self.note(format!("Downloading referenced {}s from {}s.", task.output, task.input));
+        }
+        let mut files = data_files(source, "").await?;
+        files.retain(|file| file.resource_type.as_deref() == Some(task.input));
+        let report = if files.is_empty() {
+            self.note(format!("Skipping {}, no {} resources found.", task.name, task.input));
+            TaskReport { skipped: true, ..TaskReport::new(task) }
+        } else {
+            self.run(task, source, files).await?
+        };
+        self.foreign += report.foreign;
+        self.platform.observer().event(Event::Hydrated { report: report.clone() });
+        self.reports.push(report);
+        Ok(())
+    }
+
+    async fn run(&mut self, task: &'static Task, source: &'p P::Storage, files: Vec<DataFile>) -> Result<TaskReport> {
+        match task.kind {
+            Kind::References => follow::run(self, task, source, files).await,
+            Kind::Search => search::run(self, task, source, files).await,
+            Kind::Inline => inline::run(self, task, files).await,
+        }
+    }
+
+    /// Ends the run after all its tasks.
+    pub(crate) async fn end(self) -> Result<Ended> {
+        let (failed, failures) = (self.failures.count, self.failures.examples.clone());
+        self.failures.commit().await?;
+        Ok(Ended { tasks: self.reports, failed, failures, foreign: self.foreign })
+    }
+
+    /// Ends the run early.
+    pub(crate) async fn give_up(self) {
+        self.failures.discard().await;
+    }
+
+    pub(super) fn note(&self, message: String) {
+        self.platform.observer().event(Event::Note { message });
+    }
+
+    /// Says how far a task is, if that was not just said.
+    pub(super) fn progress(&mut self, step: &str, done: u64, resources: u64, ended: bool) {
+        let now = self.platform.clock().now_millis();
+        if ended || now >= self.told + PROGRESS_MILLIS {
+            self.told = now;
+            let total = ended.then_some(done);
+            self.platform.observer().event(Event::Progress { task: step.to_owned(), done, total, resources });
+        }
+    }
+
+    /// The ids of a type in the folder. [`Run::put_back`] keeps them for the next task.
+    pub(super) async fn take_pool(&mut self, resource_type: &'static str) -> Result<Pool> {
+        match self.pools.remove(resource_type) {
+            Some(pool) => Ok(pool),
+            None => pool::known(self.platform.storage(), resource_type).await,
+        }
+    }
+
+    pub(super) fn put_back(&mut self, resource_type: &'static str, pool: Pool) {
+        self.pools.insert(resource_type, pool);
+    }
+
+    /// Adds an id that came by another way than through the pool.
+    pub(super) fn learn(&mut self, resource_type: &'static str, key: u64) {
+        if let Some(pool) = self.pools.get_mut(resource_type) {
+            pool.insert(key);
+        }
+    }
+
+    /// Whether an earlier task of this run failed to get a resource; and whether it may be had later.
+    pub(super) fn failed_before(&self, resource_type: &str, key: u64) -> Option<bool> {
+        self.failed.get(resource_type)?.get(&key).copied()
+    }
+
+    /// Lists a failure. An error where so many in a row mean that nothing more can be had.
+    pub(super) async fn fail(&mut self, task: &'static Task, what: &str, failure: Failure) -> Result<()> {
+        self.failures.add(task.name, what, &failure).await?;
+        self.streak += 1;
+        match failure.serious {
+            Some(error) if self.streak > LAST_STRAW * self.connections as u32 => Err(error),
+            None => {
+                self.streak = 0;
+                Ok(())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// As [`Run::fail`], for a resource that is not to be asked for again.
+    pub(super) async fn fail_resource(
+        &mut self,
+        task: &'static Task,
+        path: &str,
+        key: u64,
+        failure: Failure,
+    ) -> Result<()> {
+        self.failed.entry(task.output).or_default().insert(key, failure.gave_up);
+        self.fail(task, path, failure).await
+    }
+
+    /// Something came.
+    pub(super) fn succeeded(&mut self) {
+        self.streak = 0;
+    }
+
+    /// Whether to ask for several resources of a type in one request.
+    pub(super) fn in_batches(&mut self, resource_type: &'static str) -> bool {
+        let capability = self.capability;
+        *self.batches.entry(resource_type).or_insert_with(|| capability.finds_by_id(resource_type))
+    }
+
+    /// The server does not find resources of the type by their ids after all.
+    pub(super) fn no_batches(&mut self, resource_type: &'static str) {
+        self.batches.insert(resource_type, false);
+    }
+}

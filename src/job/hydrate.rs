@@ -1,0 +1,187 @@
+//! Hydration: what an export left out, fetched while access lasts.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use serde::Serialize;
+
+use super::report::Verdict;
+use crate::auth::ScopeRequest;
+use crate::config::{HydrateConfig, ServerConfig};
+use crate::event::{Event, Phase};
+use crate::fhir;
+use crate::http::Client;
+use crate::hydrate::tasks::{self, Kind, Task};
+use crate::hydrate::{Run, TaskReport};
+use crate::platform::{Observer, Platform, Storage};
+use crate::{Error, ErrorKind, Result};
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HydrateReport {
+    /// Complete, or incomplete: then some references or attachments could not be had.
+    pub verdict: Verdict,
+    /// What each task did, in the order in which they ran.
+    pub tasks: Vec<TaskReport>,
+    /// References and attachments that could not be had. `error/OperationOutcome.hydration.ndjson` lists them, and the next
+    /// run tries them again.
+    pub failed: u64,
+    /// The first of them, in words.
+    pub failures: Vec<String>,
+    /// References to other servers, which were not followed.
+    pub foreign: u64,
+    /// 0, or 3 if something could not be had.
+    pub exit_status: u8,
+}
+
+/// Checks everything that can be checked without a request or a folder.
+pub fn check_hydrate(config: &HydrateConfig) -> Result<()> {
+    tasks::select(&config.tasks)?;
+    if let Some(folder) = &config.attachments_dir {
+        let plain = |name: &str| !matches!(name, "" | "." | ".." | "error" | "deleted") && !name.starts_with('.');
+        if folder.contains('\\') || folder.contains(':') || !folder.split('/').all(plain) {
+            return Err(Error::usage(format!(
+                "The attachments folder '{folder}' is no folder inside the output folder."
+            ))
+            .with_hint("Give the name of a subfolder, such as attachments."));
+        }
+    }
+    Ok(())
+}
+
+/// Runs each task once, in the order of the table, on the files of the platform's source folder; attachments are put into the
+/// files of the platform's folder, where everything is written. Ends early, with what was fetched kept, when `cancelled`
+/// resolves.
+///
+/// # Errors
+/// What stopped it. References that could not be had are no error, but counted in the report.
+pub async fn hydrate<P: Platform>(
+    platform: &P,
+    config: &HydrateConfig,
+    cancelled: impl Future<Output = ()>,
+) -> Result<HydrateReport> {
+    check_hydrate(config)?;
+    let running = async {
+        let mut rest = tasks::select(&config.tasks)?.into_iter();
+        run(platform, config, platform.source(), &mut || rest.next()).await
+    };
+    match select(pin!(running), pin!(cancelled)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(((), _)) => {
+            Err(Error::new(ErrorKind::Cancelled, "hydrate", "Hydration was interrupted; what was fetched is kept.")
+                .retryable()
+                .with_hint("Run the same command again to carry on."))
+        }
+    }
+}
+
+/// Hydrates what an export left in the platform's folder: the tasks that read one of the `exported` types, then those that
+/// read what the first ones brought anew, until nothing new appears. Takes the lock of the folder. Dropped, it leaves what was
+/// fetched in a form from which the next call goes on.
+///
+/// # Errors
+/// As [`hydrate`].
+pub async fn after_export<P: Platform>(
+    platform: &P,
+    config: &HydrateConfig,
+    exported: &[String],
+) -> Result<HydrateReport> {
+    check_hydrate(config)?;
+    let all = tasks::select(&config.tasks)?;
+    let mut passes = Passes::new(exported);
+    run(platform, config, platform.storage(), &mut || passes.next(&all)).await
+}
+
+/// The tasks of an export, in passes: what a pass may have brought of a new type is looked through by the next one.
+struct Passes {
+    seen: Vec<String>,
+    now: Vec<String>,
+    next: Vec<String>,
+    at: usize,
+}
+
+impl Passes {
+    fn new(exported: &[String]) -> Self {
+        Self { seen: exported.to_vec(), now: exported.to_vec(), next: Vec::new(), at: 0 }
+    }
+
+    fn next(&mut self, tasks: &[&'static Task]) -> Option<&'static Task> {
+        while !self.now.is_empty() {
+            while let Some(task) = tasks.get(self.at) {
+                self.at += 1;
+                if self.now.iter().any(|name| name == task.input) {
+                    if !self.seen.iter().chain(&self.next).any(|name| name == task.output) {
+                        self.next.push(task.output.to_owned());
+                    }
+                    return Some(task);
+                }
+            }
+            self.at = 0;
+            self.now = std::mem::take(&mut self.next);
+            self.seen.extend_from_slice(&self.now);
+        }
+        None
+    }
+}
+
+async fn run<P: Platform>(
+    platform: &P,
+    config: &HydrateConfig,
+    source: &P::Storage,
+    next: &mut dyn FnMut() -> Option<&'static Task>,
+) -> Result<HydrateReport> {
+    let Some(first) = next() else { return Ok(HydrateReport::default()) };
+    let client = Client::new(platform, &server(&config.server), scopes(config)?)?;
+    let _lock = platform.storage().lock().await?;
+    platform.observer().event(Event::Phase { phase: Phase::Discover });
+    let capability = fhir::metadata::read(&client).await;
+    platform.observer().event(Event::Phase { phase: Phase::Hydrate });
+    let mut run = Run::new(&client, &capability, config).await?;
+    let mut task = Some(first);
+    while let Some(due) = task {
+        if let Err(error) = run.task(due, source).await {
+            run.give_up().await;
+            return Err(error);
+        }
+        task = next();
+    }
+    let ended = run.end().await?;
+    if ended.foreign > 0 {
+        let message = format!("{} references lead to other servers; they were not followed.", ended.foreign);
+        platform.observer().event(Event::Warning { code: "foreign-references".to_owned(), message });
+    }
+    let complete = ended.failed == 0;
+    Ok(HydrateReport {
+        verdict: if complete { Verdict::Complete } else { Verdict::Incomplete },
+        tasks: ended.tasks,
+        failed: ended.failed,
+        failures: ended.failures,
+        foreign: ended.foreign,
+        exit_status: if complete { 0 } else { 3 },
+    })
+}
+
+/// Reads are tried three times, a minute apart, unless the user says otherwise: the waits for bulk exports would be too long
+/// for thousands of references.
+fn server(server: &ServerConfig) -> ServerConfig {
+    let mut server = server.clone();
+    if server.retry_delays == ServerConfig::default().retry_delays {
+        server.retry_delays = vec![Duration::from_secs(60); 2];
+    }
+    server
+}
+
+/// What tokens must cover.
+fn scopes(config: &HydrateConfig) -> Result<ScopeRequest> {
+    let mut types: Vec<String> = Vec::new();
+    for task in tasks::select(&config.tasks)? {
+        let wanted = if task.kind == Kind::Inline { "Binary" } else { task.output };
+        if !types.iter().any(|name| name == wanted) {
+            types.push(wanted.to_owned());
+        }
+    }
+    Ok(ScopeRequest { types, group: false })
+}
