@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import test from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { fixtureFiles, kickoff, linesOf, manifestOf, postKickoff, request, resources, sandbox } from './helpers.mjs';
+import { FIXTURE, fixtureFiles, kickoff, linesOf, manifestOf, postKickoff, request, resources, sandbox } from './helpers.mjs';
 
 const names = (manifest) => manifest.output.map(({ url }) => path.basename(url, '.ndjson'));
 
@@ -223,4 +223,18 @@ test('setData with a revision: new, changed, merged and deleted patients, stampe
   const links = (await linesOf(whole.output[0])).map((line) => JSON.parse(line)).filter(({ link }) => link).map(({ id, link: [{ type, other }] }) => [id, type, other.reference]);
   assert.deepEqual(links, [['pt-000001', 'replaces', 'Patient/pt-000003'], ['pt-000003', 'replaced-by', 'Patient/pt-000001']]);
   assert.equal((await linesOf(first.output[0])).length, 6, 'an old job still has its old data');
+});
+
+test('setData with a stamp and with another folder: changes and deletions at a time of choice', async (t) => {
+  const sbx = await sandbox(t, { data: undefined, patients: 3 });
+  await sbx.setData({ revision: 1, stamp: '2025-03-01T00:00:00.000+00:00' });
+  const types = '_type=Patient,Condition';
+  assert.deepEqual((await manifestOf(sbx, '', `${types}&_since=2025-03-02T00:00:00Z`)).output, []);
+  const update = await manifestOf(sbx, '', `${types}&_since=2025-02-28T00:00:00Z`);
+  assert.ok((await linesOf(update.output[0])).every((line) => JSON.parse(line).meta.lastUpdated === '2025-03-01T00:00:00.000+00:00'));
+
+  await sbx.setData({ data: FIXTURE, deleted: ['Patient/gone', 'Observation/gone'], stamp: '2025-06-01T00:00:00Z' });
+  const deleted = async (since) => (await manifestOf(sbx, '', `${types}&_since=${since}`)).deleted ?? [];
+  assert.deepEqual(await deleted('2025-07-01T00:00:00Z'), []);
+  assert.match((await linesOf((await deleted('2025-05-01T00:00:00Z'))[0])).join(), /"url":"Patient\/gone"/);
 });

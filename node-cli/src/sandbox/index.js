@@ -45,7 +45,8 @@ export async function startSandbox({
   const certificate = tls ? selfSigned() : null;
   const opener = async (source) => {
     const folder = source.data === undefined ? null : await Store.openFolder(source.data);
-    const stamp = new Date().toISOString();
+    const stamp = source.stamp ?? new Date().toISOString();
+    if (folder) folder.deletions = { references: source.deleted ?? [], time: Date.parse(stamp) };
     return async ({ origin, otherOriginUrl, signal }) => folder ?? Store.openGenerated({ ...source, stamp, signal, base: origin + basePath, otherOrigin: otherOriginUrl });
   };
   const source = { data, patients, seed, revision };
@@ -71,7 +72,8 @@ export async function startSandbox({
     setFaults: (values) => server.setFaults(values),
     /**
      * Serves other data: `{ revision: 1 }` is generated data after some time has passed in the EHR (data/revision.js),
-     * changed things stamped now.
+     * changed things stamped now, or with the instant `stamp`. `{ data: folder, deleted: ['Patient/4'] }` serves another
+     * folder, and says to bulk exports with `_since` what has been deleted (at `stamp`).
      */
     setData: async (changes) => { await server.setStore(await opener({ ...source, ...changes })); },
     client,
