@@ -385,11 +385,14 @@ impl<P: Platform> Run<'_, '_, P> {
             return Ok(downloaded);
         }
         let report = BulkReport::new(&self.folder.ledger(), downloaded);
+        // The log counts the rows of all files, as the reference does, not only those of the output.
+        let job = self.folder.open_job();
+        let resources: u64 = job.iter().flat_map(|job| &job.files).filter_map(|file| file.resources).sum();
         log.event(
             "export_complete",
             &json!({
                 "files": report.files,
-                "resources": report.resources,
+                "resources": resources,
                 "bytes": report.bytes,
                 "attachments": null,
                 "duration": log.duration(),

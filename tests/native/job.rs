@@ -169,6 +169,8 @@ fn e17_errors_that_the_server_reports_are_a_partial_success_that_is_not_repeated
     assert_eq!((report.verdict, report.exit_status, report.errors), (Verdict::WithErrors, 3, 1));
     assert_eq!(report.issues[0].text, "lost some Conditions");
     assert!(host.storage.bytes("error/OperationOutcome.001.ndjson.gz").is_some());
+    let rows: u64 = log(&host).iter().filter_map(|(_, detail)| detail["resourceCount"].as_u64()).sum();
+    assert_eq!(log(&host).last().unwrap().1["resources"], rows, "the log counts the rows of all files, errors too");
     assert_eq!(metadata(&host)["complete"], true);
     let before = host.http.seen().len();
     let again = host.restarted();
