@@ -1,125 +1,99 @@
-// Kills the CLI with SIGKILL at random moments of an export, again and again, and reruns it until it is done.
+// Kills the CLI with SIGKILL at random moments, again and again, and reruns the same command until it is done.
 //
-//   node benches/kill.mjs [--rounds 100] [--seed 1]
+//   node benches/kill.mjs [bulk|export|crawl|hydrate|all] [--rounds 100] [--seed 1] [--keep FOLDER]
 //
-// Each round ends with a check: the folder holds what the server serves, byte for byte; no torn file ever had its final
-// name; nothing that was complete was fetched again.
-import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+// After each kill the folder is looked at: no torn file may have its final name, every link must lead to a complete file, no
+// type may be called done that is not, and inputs must be as they were. In the end the folder must hold what a run that
+// nobody disturbed leaves, no row more and none less.
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { gunzipSync } from 'node:zlib';
-import { startSandbox } from '../node-cli/src/sandbox/index.js';
+import { Failure, main, say } from '../scripts/lib/run.mjs';
+import { BulkKill } from './kill/bulk.mjs';
+import { CrawlKill } from './kill/crawl.mjs';
+import { ExportKill } from './kill/export.mjs';
+import { HydrateKill } from './kill/hydrate.mjs';
+import { randomBy, runOurs } from './kill/run.mjs';
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '100' }, seed: { type: 'string', default: '1' } } });
-const rounds = Number(values.rounds);
-const data = new URL('../tests/fixtures/synthea-10', import.meta.url).pathname;
-const cli = new URL('../node-cli/bin/smart-fetch.js', import.meta.url).pathname;
+const MODES = { bulk: BulkKill, export: ExportKill, crawl: CrawlKill, hydrate: HydrateKill };
+/** After so many kills of one command it is left alone, so that every round ends. */
+const KILLS_A_COMMAND = 10;
+/** No kill comes earlier: before that, Node is still loading. In ms. */
+const EARLIEST = 60;
 
-let state = Number(values.seed) >>> 0 || 1;
-/** A repeatable random number in 0..1. */
-function random() {
-  state ^= state << 13; state >>>= 0;
-  state ^= state >>> 17;
-  state ^= state << 5; state >>>= 0;
-  return state / 2 ** 32;
-}
+/**
+ * @typedef {object} Mode what is killed, and what is looked at. One object serves all rounds.
+ * @property {() => Promise<void>} open starts the server and finds out what an undisturbed run leaves
+ * @property {() => Promise<void>} close
+ * @property {(folder: string, round: number) => AsyncIterable<string[]>} commands of a round, each to be run until it is done
+ * @property {(folder: string) => string[]} afterKill problems of the folder now
+ * @property {(folder: string) => string[]} afterCommand problems of the folder when a command is done
+ * @property {() => string} summary what was seen, so that a run that proves nothing shows
+ */
 
-const listData = (folder) => readdirSync(folder).filter((name) => /^[A-Z].*\.ndjson(\.gz)?$/.test(name));
-const readLines = (path) => {
-  const bytes = readFileSync(path);
-  const text = (path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('latin1');
-  return text.split('\n').filter(Boolean);
-};
-/** One hash for all lines of a folder, whatever file they are in. */
-function digest(folder) {
-  const lines = listData(folder).flatMap((name) => readLines(join(folder, name))).sort();
-  return `${lines.length} ${createHash('sha256').update(lines.join('\n')).digest('hex')}`;
-}
-
-/** Runs the CLI; kills it after `ms` unless that is null. Resolves to the exit status, or null if it was killed. */
-function run(args, ms) {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
-    let errors = '';
-    child.stderr.on('data', (chunk) => { errors += chunk; });
-    const timer = ms === null ? null : setTimeout(() => child.kill('SIGKILL'), ms);
-    child.on('exit', (code) => {
-      clearTimeout(timer);
-      if (code !== null && code !== 0) console.error(`exit ${code}: ${errors.slice(-500)}`);
-      resolve(code);
-    });
-  });
-}
-
-const types = [...new Set(listData(data).map((name) => name.split('.')[0]))].join(',');
-const sandbox = await startSandbox({ data, faults: { page: 25, pending: 1, latency: 5 } });
-const expected = digest(data);
-let kills = 0;
-let kept = 0;
-let files = 0;
-let duration = 0;
-let wrong = 0;
-for (let round = 1; round <= rounds; round += 1) {
-  const folder = mkdtempSync(join(tmpdir(), 'smart-fetch-kill-'));
-  const args = ['bulk', folder, '--fhir-url', sandbox.url, '--type', types, '--no-default-filters', '--progress', 'none'];
-  sandbox.clearRequests();
+/** Runs one command until it is done, killing it at random. Returns the problems. */
+async function killed(args, { mode, folder, random, seen }) {
   const problems = [];
-  const complete = new Map(); // URL path -> requests seen when it was complete
-  const asked = () => {
-    const counts = new Map();
-    for (const { method, url, status } of sandbox.requests) {
-      if (method === 'GET' && status === 200) counts.set(url, (counts.get(url) ?? 0) + 1);
-    }
-    return counts;
-  };
-  for (let attempt = 0; ; attempt += 1) {
+  for (let kills = 0; ; kills += 1) {
     const began = performance.now();
-    // The first round measures how long an undisturbed export takes.
-    const last = attempt >= 12 || duration === 0;
-    const code = await run(args, last ? null : 50 + random() * duration);
+    const spare = kills >= KILLS_A_COMMAND || seen.duration === 0;
+    const { code, errors } = await runOurs(args, spare ? null : EARLIEST + random() * Math.max(0, seen.duration - EARLIEST) * 1.1);
     if (code === 0) {
-      // The machine may have been busy when it was measured first.
-      if (attempt === 0) duration = Math.min(duration || Infinity, performance.now() - began);
+      if (kills === 0) seen.duration = Math.max(seen.duration, performance.now() - began);
       break;
     }
-    if (code !== null || last) { problems.push(`ended with ${code}`); break; }
-    kills += 1;
-    const counts = asked();
-    let ledger = [];
-    try {
-      ledger = JSON.parse(readFileSync(join(folder, '.metadata'), 'utf8')).ledger.jobs.at(-1)?.files ?? [];
-    } catch { /* not begun yet */ }
-    const urls = new Map(ledger.map((file) => [file.name, new URL(file.url).pathname + new URL(file.url).search]));
-    for (const name of listData(folder)) {
-      try {
-        readLines(join(folder, name)).forEach((line) => JSON.parse(line));
-      } catch (error) {
-        problems.push(`${name} is torn after kill ${attempt + 1}: ${error.message}`);
-      }
-      const url = urls.get(name);
-      if (url && !complete.has(url)) complete.set(url, counts.get(url) ?? 0);
-    }
+    if (code !== null) return [...problems, `ended with ${code} after ${kills} kills: ${errors}`];
+    if (spare) return [...problems, `was killed by somebody else`];
+    seen.kills += 1;
+    problems.push(...mode.afterKill(folder).map((problem) => `after kill ${kills + 1}: ${problem}`));
   }
-  kept += complete.size;
-  const counts = asked();
-  for (const [url, before] of complete) {
-    if ((counts.get(url) ?? 0) > before) problems.push(`${url} was complete and was fetched again`);
-  }
-  if (digest(folder) !== expected) problems.push(`the folder holds ${digest(folder)}, not ${expected}`);
-  const names = readdirSync(folder).filter((name) => name.includes('.part'));
-  if (names.length > 0) problems.push(`left over: ${names.join(', ')}`);
-  files = listData(folder).length;
-  if (problems.length > 0) {
-    wrong += 1;
-    console.log(`round ${round}: ${problems.join('; ')} (kept: ${folder})`);
-  } else {
-    rmSync(folder, { recursive: true });
-  }
+  return [...problems, ...mode.afterCommand(folder)];
 }
-await sandbox.close();
-console.log(`${rounds} rounds of ${files} files, ${kills} kills, ${kept} files found complete after a kill, ${wrong} rounds went wrong`);
-if (kept === 0) throw new Error('No kill ever found a complete file: the runs were not long enough to prove anything.');
-process.exitCode = wrong > 0 ? 1 : 0;
+
+async function runMode(name, { rounds, seed, keep }) {
+  say(name);
+  const mode = new MODES[name]();
+  const random = randomBy(seed);
+  const seen = { kills: 0, durations: new Map() };
+  let wrong = 0;
+  await mode.open();
+  try {
+    for (let round = 1; round <= rounds; round += 1) {
+      const folder = mkdtempSync(join(keep ?? tmpdir(), `smart-fetch-kill-${name}-`));
+      const problems = [];
+      let n = 0;
+      for await (const args of mode.commands(folder, round)) {
+        n += 1;
+        // How long a command takes is measured by kind, in the first round, which nobody disturbs.
+        const key = `${mode.kind?.(round) ?? ''} ${n}`;
+        const timing = { kills: 0, duration: seen.durations.get(key) ?? 0 };
+        problems.push(...(await killed(args, { mode, folder, random, seen: timing })).map((problem) => `command ${n} ${problem}`));
+        seen.durations.set(key, timing.duration);
+        seen.kills += timing.kills;
+      }
+      if (problems.length > 0) {
+        wrong += 1;
+        console.log(`round ${round} (kept: ${folder}):\n  ${problems.slice(0, 10).join('\n  ')}`);
+      } else rmSync(folder, { recursive: true });
+    }
+  } finally {
+    await mode.close();
+  }
+  console.log(`${name}: ${rounds} rounds, ${seen.kills} kills, ${mode.summary()}; ${wrong} rounds went wrong`);
+  if (seen.kills === 0) throw new Failure('Nothing was ever killed: the runs were not long enough to prove anything.');
+  return wrong;
+}
+
+await main(async () => {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { rounds: { type: 'string', default: '100' }, seed: { type: 'string', default: '1' }, keep: { type: 'string' } },
+  });
+  const [which = 'bulk'] = positionals;
+  const names = which === 'all' ? Object.keys(MODES) : [which];
+  if (!names.every((name) => MODES[name])) throw new Failure(`There is no mode '${which}'; choose one of ${Object.keys(MODES).join(', ')} or all.`);
+  let wrong = 0;
+  for (const name of names) wrong += await runMode(name, { rounds: Number(values.rounds), seed: Number(values.seed), keep: values.keep });
+  if (wrong > 0) throw new Failure(`${wrong} rounds went wrong.`);
+});

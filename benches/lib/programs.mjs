@@ -15,7 +15,7 @@ const works = async (command, args) => (await run(command, args, { quiet: true }
 const exportArgs = ({ base, out }) => ['bulk', out, '--fhir-url', base, '--type', 'Observation', '--no-default-filters'];
 
 /** The reference in a venv of its own, installed once; resolves to the path of its program, or to null. */
-async function ensurePython(cache) {
+export async function ensurePython(cache) {
   const venv = join(cache, `python-${PYTHON_VERSION}`);
   const program = join(venv, 'bin/smart-fetch');
   if (existsSync(program) && (await works(program, ['--version']))) return program;

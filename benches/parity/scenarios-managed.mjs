@@ -1,0 +1,115 @@
+// Scenarios of `export` and `reset-symlinks`: managed folders over time, begun by one program and carried on by the other,
+// while the data changes in between. See lanes.mjs for their form.
+import { rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+
+const SINCE = '2023-06-01T00:00:00Z';
+const NO_HYDRATION = ['--hydration-tasks', 'none'];
+const SOME = ['--type', 'Patient,Condition,Observation,Encounter'];
+const bulk = (...args) => ['export', 'out', '--export-mode', 'bulk', ...args];
+const crawl = (...args) => ['export', 'out', '--export-mode', 'crawl', '--group', 'all', ...args];
+
+/** Every lane of `steps` steps: the reference alone, ours alone, and both in turns, beginning with either. */
+const turns = (steps) => ['p', 'o', 'po', 'op'].map((letters) => letters.repeat(steps).slice(0, steps));
+
+/** The data as it is so often changed since, stamped with the present. */
+const revision = (n) => async ({ sandbox, stamp }) => {
+  const time = new Date(Date.now() - 1).toISOString().replace('Z', '+00:00');
+  stamp(time);
+  await sandbox.setData({ revision: n, stamp: time });
+  await new Promise((resolve) => { setTimeout(resolve, 5); });
+};
+
+/** @type {import('./lanes.mjs').Scenario[]} */
+export const MANAGED = [
+  { name: 'export: bulk, everything', steps: [{ args: bulk() }, { args: bulk() }] },
+  { name: 'export: crawl, everything', steps: [{ args: crawl() }, { args: crawl() }] },
+  { name: 'export: with SMART auth', server: { auth: 'smart' }, steps: [{ args: bulk('--group', 'all', ...SOME) }, { args: ['export', 'two', '--export-mode', 'crawl', '--group', 'all', ...SOME] }] },
+  {
+    name: 'export: nicknames',
+    steps: [
+      { args: bulk('--nickname', 'one', ...SOME, ...NO_HYDRATION) }, { args: bulk('--nickname', 'one', ...SOME, ...NO_HYDRATION) },
+      { args: bulk(...SOME, ...NO_HYDRATION) }, { args: bulk('--nickname', 'two', ...SOME, ...NO_HYDRATION) },
+      { args: bulk('--nickname', 'one', ...SOME, ...NO_HYDRATION) }, { args: bulk('--type', 'Device', ...NO_HYDRATION) },
+      { args: bulk('--nickname', 'two', '--type', 'Device', ...NO_HYDRATION) }, { args: bulk('--nickname', 'three', '--since', SINCE, ...SOME, ...NO_HYDRATION) },
+      { args: bulk('--since', SINCE, ...SOME, ...NO_HYDRATION) }, { args: bulk('--since', SINCE, '--since-mode', 'created', ...SOME, ...NO_HYDRATION) },
+    ],
+  },
+  {
+    name: 'export: another group, another server, another mode',
+    steps: [
+      { args: bulk('--group', 'all', ...SOME, ...NO_HYDRATION) }, { args: bulk('--group', 'first-half', ...SOME, ...NO_HYDRATION) },
+      { args: bulk(...SOME, ...NO_HYDRATION) }, { args: crawl('--nickname', 'crawled', ...SOME, ...NO_HYDRATION) },
+      { args: [...bulk('--group', 'all', ...SOME, ...NO_HYDRATION), '--fhir-url', 'http://127.0.0.1:9/fhir'], ownWords: true },
+    ],
+  },
+  {
+    name: 'export: filters and links', lanes: turns(7),
+    steps: [
+      { args: bulk('--nickname', 'full', ...SOME, ...NO_HYDRATION) },
+      { args: bulk('--nickname', 'active', ...SOME, ...NO_HYDRATION, '--type-filter', 'Condition?clinical-status=active') },
+      { args: bulk('--nickname', 'codes', ...SOME, ...NO_HYDRATION, '--type-filter', 'Condition?clinical-status=active', '--type-filter', 'Condition?code=38341003') },
+      { args: bulk('--nickname', 'device', '--type', 'Device', ...NO_HYDRATION) },
+      { args: bulk('--nickname', 'since', ...SOME, ...NO_HYDRATION, '--since', SINCE) },
+      { args: bulk('--nickname', 'nodefault', ...SOME, ...NO_HYDRATION, '--no-default-filters') },
+      { args: bulk('--nickname', 'again', ...SOME, ...NO_HYDRATION) },
+    ],
+  },
+  { name: 'export: since auto without an export', steps: [{ args: bulk('--since', 'auto', ...SOME) }] },
+  {
+    name: 'export: bulk with since auto, in turns', lanes: turns(4),
+    steps: [
+      { args: bulk('--nickname', 'a') }, { args: bulk('--nickname', 'b', '--since', 'auto'), server: revision(1) },
+      { args: bulk('--nickname', 'c', '--since', 'auto'), server: revision(2) }, { args: bulk('--nickname', 'd'), server: revision(3) },
+    ],
+  },
+  {
+    name: 'export: crawl with since auto, in turns', lanes: turns(4),
+    steps: [
+      { args: crawl('--nickname', 'a') }, { args: crawl('--nickname', 'b', '--since', 'auto'), server: revision(1) },
+      { args: crawl('--nickname', 'c', '--since', 'auto'), server: revision(2) }, { args: crawl('--nickname', 'd'), server: revision(3) },
+    ],
+  },
+  {
+    name: 'export: bulk, then crawl, in turns', lanes: turns(4),
+    steps: [
+      { args: bulk('--group', 'all', '--nickname', 'a', ...SOME) }, { args: crawl('--nickname', 'b', '--since', 'auto', ...SOME), server: revision(1) },
+      { args: bulk('--group', 'all', '--nickname', 'c', '--since', 'auto', ...SOME), server: revision(2) }, { args: crawl('--nickname', 'd', ...SOME) },
+    ],
+  },
+  {
+    name: 'export: since auto, created, in turns', lanes: turns(3),
+    steps: [
+      { args: crawl('--nickname', 'a', ...SOME) }, { args: crawl('--nickname', 'b', '--since', 'auto', '--since-mode', 'created', ...SOME), server: revision(1) },
+      { args: bulk('--group', 'all', '--nickname', 'c', '--since', 'auto', '--since-mode', 'created', ...SOME), server: revision(2) },
+    ],
+  },
+  {
+    name: 'export: since auto after a type was added', lanes: turns(3),
+    steps: [
+      { args: bulk('--nickname', 'a', '--type', 'Patient,Condition', ...NO_HYDRATION) },
+      { args: bulk('--nickname', 'b', '--type', 'Patient,Condition,Procedure', '--since', 'auto', ...NO_HYDRATION), server: revision(1) },
+      { args: ['export', 'out', '--export-mode', 'crawl', '--nickname', 'c', '--type', 'Patient,Condition,Procedure,Device', '--since', 'auto', ...NO_HYDRATION], server: revision(2) },
+    ],
+  },
+  {
+    name: 'export: a cohort by ids',
+    steps: [
+      { args: ['export', 'out', '--export-mode', 'crawl', '--id-list', 'pt-000001,pt-000002,pt-000003,pt-000004', '--group-nickname', 'study', '--nickname', 'a', ...SOME] },
+      { args: ['export', 'out', '--export-mode', 'crawl', '--id-list', 'pt-000001,pt-000002,pt-000005,pt-000004', '--group-nickname', 'study', '--nickname', 'b', '--since', 'auto', ...SOME], server: revision(1) },
+    ],
+  },
+  {
+    name: 'reset-symlinks',
+    steps: [
+      { args: bulk('--nickname', 'a', ...SOME, ...NO_HYDRATION) },
+      { args: ['reset-symlinks', 'out'], offline: true, before: spoilLinks }, { args: ['reset-symlinks', 'out/001.a'], offline: true },
+      { args: ['reset-symlinks', 'none'], offline: true },
+    ],
+  },
+];
+
+function spoilLinks(place) {
+  rmSync(join(place, 'out/Patient.001.ndjson.gz'), { force: true });
+  symlinkSync('nowhere', join(place, 'out/Condition.017.ndjson.gz'));
+}
