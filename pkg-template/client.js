@@ -17,6 +17,7 @@ import { Job } from './job.js';
  * @property {Promise<void>} [cancelled] settles when the call is to end
  * @property {(event: import('./index.d.ts').Event) => void} [onEvent]
  * @property {import('./job.js').Pause} [pause]
+ * @property {(source: number) => Promise<import('./host.d.ts').HostToken>} [token] asks the program for a token
  *
  * @typedef {(call: Call, access: import('./folder.js').Access | undefined, control: Control,
  *   source?: import('./folder.js').Access) => Promise<any>} Execute `source`: the folder to read from, where it is another one
@@ -28,6 +29,8 @@ export class Client {
   #bulkServer;
   /** @type {Call['clients']} */
   #clients;
+  /** Functions that give tokens, by their numbers in the configuration. @type {import('./index.d.ts').TokenSource[]} */
+  #sources;
   #workers;
 
   /**
@@ -42,10 +45,11 @@ export class Client {
     }
     this.#execute = execute;
     const server = { ...rest, fhirUrl, headers: pairs(headers), rewriteUrls: pairs(rewriteUrls) };
-    const [general, bulk] = [authConfig(auth), authConfig(bulkAuth)];
-    this.#server = { ...server, auth: general.config };
-    this.#bulkServer = { ...server, auth: bulk.config };
-    this.#clients = [...new Set([auth, bulkAuth])].flatMap((one) => authConfig(one).client ?? []);
+    const parts = new Map([...new Set([auth, bulkAuth])].map((one, source) => [one, authConfig(one, source)]));
+    this.#server = { ...server, auth: parts.get(auth)?.config };
+    this.#bulkServer = { ...server, auth: parts.get(bulkAuth)?.config };
+    this.#clients = [...parts.values()].flatMap(({ client }) => client ?? []);
+    this.#sources = [...parts.keys()].map((one) => /** @type {any} */ (one)?.token);
     this.#workers = workers;
   }
 
@@ -63,7 +67,8 @@ export class Client {
    */
   #run(operation, config, folder, control = {}, source) {
     const call = { operation, config, clients: this.#clients, workers: this.#workers };
-    return this.#execute(call, accessOf(folder), control, accessOf(source));
+    const token = (/** @type {number} */ number) => given(this.#sources[number]);
+    return this.#execute(call, accessOf(folder), { ...control, token }, accessOf(source));
   }
 
   /**
@@ -128,12 +133,26 @@ async function typed(operation, work) {
 }
 
 /**
+ * A token of the program's, as the core takes it.
+ * @param {import('./index.d.ts').TokenSource} source
+ * @returns {Promise<import('./host.d.ts').HostToken>}
+ */
+async function given(source) {
+  const answer = await source();
+  const { token, expiresIn } = typeof answer === 'string' ? { token: answer, expiresIn: undefined } : (answer ?? {});
+  if (typeof token !== 'string') throw new Error('it gave no text');
+  return { token, lifeMillis: Number.isFinite(expiresIn) ? Math.max(0, Math.round(Number(expiresIn) * 1000)) : undefined };
+}
+
+/**
  * @param {import('./index.d.ts').Auth | undefined} auth
+ * @param {number} source number of the function that gives the token, if there is one
  * @returns {{ config: object, client?: Call['clients'][number] }}
  */
-function authConfig(auth) {
+function authConfig(auth, source) {
   if (auth === undefined || auth === 'none') return { config: { kind: 'none' } };
   if (auth !== null && typeof auth === 'object') {
+    if ('token' in auth && typeof auth.token === 'function') return { config: { kind: 'host', source } };
     if ('token' in auth) return { config: { kind: 'bearer', token: text(auth.token, 'auth.token') } };
     if ('user' in auth) {
       const [user, password] = [text(auth.user, 'auth.user'), text(auth.password, 'auth.password')];

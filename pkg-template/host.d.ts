@@ -145,6 +145,13 @@ export interface HostSigner {
   sign(index: number, input: Uint8Array): Promise<Uint8Array>;
 }
 
+/** `HostToken` of `src/platform/mod.rs`. */
+export interface HostToken {
+  token: string;
+  /** Milliseconds from now; absent: until it is refused. */
+  lifeMillis?: number;
+}
+
 /** `TransferTask` of `src/platform/transfer.rs`; opaque here but for the number. */
 export interface TransferTask {
   file: number;
@@ -172,6 +179,8 @@ export interface Host {
   clock: HostClock;
   random: HostRandom;
   signer?: HostSigner;
+  /** A token of the program's; called where the credentials are of the kind `host`. */
+  token?(source: number): Promise<HostToken>;
   /** Absent: transfers run where the core runs. */
   transfers?: Transfers;
   event?(event: import('./index.d.ts').Event): void;

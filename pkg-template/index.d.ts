@@ -89,11 +89,20 @@ export interface SigningCryptoKey {
   kid?: string | null;
 }
 
+/**
+ * Gives a bearer token, now or later. Called when a job begins, when the token is about to expire, and when the server has refused
+ * it (401); once at a time. What it throws ends the job with the code `auth`; what is done is kept. Tokens are neither logged nor stored.
+ */
+export type TokenSource = () => Token | Promise<Token>;
+
+/** A token; with the seconds that it is good for from now on, where that is known. */
+export type Token = string | { token: string; expiresIn?: number };
+
 /** How to prove who we are. */
 export type Auth =
   | 'none'
-  /** A bearer token that was got elsewhere. */
-  | { token: string }
+  /** A bearer token that was got elsewhere, or a function that gives one. */
+  | { token: string | TokenSource }
   /** HTTP Basic. */
   | { user: string; password: string }
   /** SMART Backend Services. The key becomes a WebCrypto key that cannot be read back, and never enters wasm. */

@@ -49,7 +49,7 @@ export function internal(message) {
  *   read from, where it is another one
  */
 export function runner(environment) {
-  return async ({ operation, config, clients, workers }, backend, { cancelled = new Promise(() => {}), onEvent, pause }, source) => {
+  return async ({ operation, config, clients, workers }, backend, { cancelled = new Promise(() => {}), onEvent, pause, token }, source) => {
     const [core, signer] = await Promise.all([
       environment.load(),
       clients.length === 0 ? undefined : environment.importClients(clients),
@@ -67,6 +67,7 @@ export function runner(environment) {
         clock,
         random,
         signer,
+        token,
         transfers,
         event: onEvent,
         resumed: () => pause?.over(),

@@ -32,6 +32,11 @@ pub enum AuthConfig {
         /// Scopes to ask for, verbatim, in place of those worked out from the types.
         scope: Option<String>,
     },
+    /// Tokens that the host gives when asked ([`Signer::token`](crate::platform::Signer::token)).
+    Host {
+        /// Which of the host's sources of tokens.
+        source: usize,
+    },
 }
 
 /// All that an [`AuthConfig`] can have. Reading it flat costs a tenth of the code that serde makes for tagged enums.
@@ -45,13 +50,14 @@ struct AuthFields {
     client_id: Option<String>,
     token_url: Option<String>,
     scope: Option<String>,
+    source: Option<usize>,
 }
 
 impl TryFrom<AuthFields> for AuthConfig {
     type Error = String;
 
     fn try_from(fields: AuthFields) -> Result<Self, String> {
-        let AuthFields { kind, token, user, password, client_id, token_url, scope } = fields;
+        let AuthFields { kind, token, user, password, client_id, token_url, scope, source } = fields;
         let needed = |name: &str| format!("auth of kind '{kind}' needs '{name}'");
         match (kind.as_str(), token, user, password, client_id) {
             ("none", ..) => Ok(Self::None),
@@ -63,7 +69,8 @@ impl TryFrom<AuthFields> for AuthConfig {
             ("smart", _, _, _, id) => {
                 Ok(Self::Smart { client_id: id.ok_or_else(|| needed("clientId"))?, token_url, scope })
             }
-            _ => Err(format!("auth has no kind '{kind}'; it is none, bearer, basic or smart")),
+            ("host", ..) => Ok(Self::Host { source: source.unwrap_or_default() }),
+            _ => Err(format!("auth has no kind '{kind}'; it is none, bearer, basic, smart or host")),
         }
     }
 }

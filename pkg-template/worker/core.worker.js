@@ -6,8 +6,10 @@ import { Pause } from '../job.js';
 import { methods } from './core.js';
 import { plain } from './core-protocol.js';
 
-/** @type {Map<number, { cancel: () => void, pause: Pause }>} */
+/** @type {Map<number, { cancel: () => void, pause: Pause, questions: Map<number, (answer: any) => void> }>} */
 const running = new Map();
+
+let nextQuestion = 0;
 
 /** @param {import('./core-protocol.js').Reply} reply */
 function post(reply) {
@@ -19,8 +21,21 @@ function post(reply) {
 /** @param {{ id: number, method: string, args: any[] }} request */
 async function run({ id, method, args }) {
   const pause = new Pause();
-  const cancelled = /** @type {Promise<void>} */ (new Promise((resolve) => running.set(id, { cancel: resolve, pause })));
-  const control = { cancelled, pause, onEvent: (/** @type {any} */ event) => post({ type: 'event', id, event }) };
+  /** @type {Map<number, (answer: any) => void>} Tokens that the page was asked for. */
+  const questions = new Map();
+  const cancelled = /** @type {Promise<void>} */ (new Promise((resolve) => running.set(id, { cancel: resolve, pause, questions })));
+  const token = async (/** @type {number} */ source) => {
+    const question = nextQuestion++;
+    /** @type {{ token?: any, problem?: string }} */
+    const answer = await new Promise((resolve) => {
+      questions.set(question, resolve);
+      post({ type: 'askToken', id, question, source });
+    });
+    questions.delete(question);
+    if (answer.problem !== undefined) throw new Error(answer.problem);
+    return answer.token;
+  };
+  const control = { cancelled, pause, token, onEvent: (/** @type {any} */ event) => post({ type: 'event', id, event }) };
   try {
     post({ type: 'result', id, value: await methods[method](...args, control) });
   } catch (error) {
@@ -39,6 +54,7 @@ self.onmessage = ({ data }) => {
   const request = data;
   if (request.type === 'call') run(request);
   else if (request.type === 'cancel') running.get(request.id)?.cancel();
+  else if (request.type === 'token') running.get(request.id)?.questions.get(request.question)?.(request);
   else running.get(request.id)?.pause.set(request.paused);
 };
 

@@ -13,6 +13,7 @@ import { internal } from '../run.js';
  * @property {(value: any) => void} resolve
  * @property {(error: unknown) => void} reject
  * @property {(event: any) => void} [onEvent]
+ * @property {(source: number) => Promise<import('../host.d.ts').HostToken>} [token]
  */
 
 class CoreWorker {
@@ -53,9 +54,25 @@ class CoreWorker {
       waiting.onEvent?.(reply.event);
       return;
     }
+    if (reply.type === 'askToken') {
+      this.#answer(reply, waiting);
+      return;
+    }
     this.#waiting.delete(reply.id);
     if (reply.type === 'result') waiting.resolve(reply.value);
     else waiting.reject(new SmartFetchError(reply.error));
+  }
+
+  /**
+   * @param {Extract<import('./core-protocol.js').Reply, { type: 'askToken' }>} question
+   * @param {Waiting} waiting
+   */
+  async #answer({ id, question, source }, { token }) {
+    try {
+      this.#post({ type: 'token', id, question, token: await token?.(source) });
+    } catch (error) {
+      this.#post({ type: 'token', id, question, problem: String(/** @type {any} */ (error)?.message ?? error) });
+    }
   }
 
   /** @param {string} reason */
@@ -74,10 +91,10 @@ class CoreWorker {
    * @param {any[]} args
    * @param {import('../client.js').Control} control
    */
-  call(method, args, { cancelled, onEvent, pause }) {
+  call(method, args, { cancelled, onEvent, pause, token }) {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject, onEvent });
+      this.#waiting.set(id, { resolve, reject, onEvent, token });
       this.#post({ type: 'call', id, method, args });
       cancelled?.then(() => this.#waiting.has(id) && this.#post({ type: 'cancel', id }));
       if (pause) {

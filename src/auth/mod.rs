@@ -1,4 +1,4 @@
-//! Credentials: none, bearer, basic, and SMART Backend Services.
+//! Credentials: none, bearer, basic, SMART Backend Services, and tokens of the program that the core runs in.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | [`public_jwks`] | the part of a key set that a server may see |
 
 pub mod assertion;
+mod cache;
 pub mod discovery;
 mod jwks;
 pub mod policy;
@@ -24,9 +25,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::config::AuthConfig;
+use crate::http::redact;
 use crate::http::wire::{Credentials, HeaderList, Wire};
-use crate::platform::Platform;
-use crate::{Error, Result};
+use crate::platform::{Clock, Platform, Signer};
+use crate::{Error, ErrorKind, Result};
+use cache::{Cache, Grant};
 use smart::Smart;
 
 /// The credentials of a client.
@@ -37,6 +40,8 @@ pub(crate) enum Auth {
     Fixed { header: (String, String), secrets: Vec<String> },
     /// Tokens by SMART Backend Services.
     Smart(Box<Smart>),
+    /// Tokens that the host gives when asked.
+    Host { source: usize, cache: Box<Cache> },
 }
 
 impl Auth {
@@ -64,6 +69,7 @@ impl Auth {
             AuthConfig::Smart { client_id, token_url, scope } => {
                 Ok(Self::Smart(Box::new(Smart::new(client_id, token_url.as_deref(), scope.as_deref(), request)?)))
             }
+            AuthConfig::Host { source } => Ok(Self::Host { source: *source, cache: Box::default() }),
         }
     }
 
@@ -72,7 +78,8 @@ impl Auth {
         match self {
             Self::Open => Vec::new(),
             Self::Fixed { secrets, .. } => secrets.clone(),
-            Self::Smart(smart) => smart.secrets(),
+            Self::Smart(smart) => smart.cache.secrets(),
+            Self::Host { cache, .. } => cache.secrets(),
         }
     }
 }
@@ -83,20 +90,39 @@ impl<P: Platform> Credentials<P> for Auth {
             Self::Open => Ok(Vec::new()),
             Self::Fixed { header, .. } => Ok(vec![header.clone()]),
             Self::Smart(smart) => Ok(vec![bearer(&smart.token(wire).await?)]),
+            Self::Host { source, cache } => Ok(vec![bearer(&cache.token(wire, ask_host(*source, wire)).await?)]),
         }
     }
 
     fn refused(&self, used: &[(String, String)]) -> bool {
-        match self {
-            Self::Open | Self::Fixed { .. } => false,
-            Self::Smart(smart) => {
-                for (_, value) in used.iter().filter(|(name, _)| name == "Authorization") {
-                    smart.forget(value.strip_prefix("Bearer ").unwrap_or_default());
-                }
-                true
-            }
+        let cache = match self {
+            Self::Open | Self::Fixed { .. } => return false,
+            Self::Smart(smart) => &smart.cache,
+            Self::Host { cache, .. } => cache,
+        };
+        for (_, value) in used.iter().filter(|(name, _)| name == "Authorization") {
+            cache.forget(value.strip_prefix("Bearer ").unwrap_or_default());
         }
+        true
     }
+}
+
+/// A token of the host's.
+async fn ask_host<P: Platform>(source: usize, wire: &Wire<'_, P>) -> Result<Grant> {
+    let platform = wire.platform;
+    let asked_at = platform.clock().now_millis();
+    let failed = |why: &str| {
+        Error::new(ErrorKind::Auth, "token", format!("The function that gives the token {why}."))
+            .with_hint("What is in the folder is kept: sign in again, then do the same again to resume.")
+    };
+    let given = platform.signer().token(source).await;
+    let given = given.map_err(|why| failed(&format!("failed: {}", redact::text(why.trim_end_matches('.')))))?;
+    let token = given.token.trim();
+    if !is_token(token) {
+        return Err(failed("gave none, or one that cannot be sent"));
+    }
+    let life = given.life_millis.filter(|life| *life > 0).map(|life| life as f64 / 1000.0);
+    Ok(Grant::new(token.to_owned(), asked_at, life))
 }
 
 fn bearer(token: &str) -> (String, String) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::cache::Grant;
 use super::discovery::Discovery;
 use super::smart::Smart;
 use super::{assertion, is_token, scope};
@@ -14,13 +15,6 @@ use crate::http::wire::{Wire, no_answer};
 use crate::http::{Call, Reply, redact, redirect};
 use crate::platform::{Clock, Method, Observer, Platform, Signer};
 use crate::{Error, ErrorKind, Result};
-
-/// A token and when to stop using it.
-pub(super) struct Grant {
-    pub(super) token: String,
-    /// In our clock's milliseconds: shortly before it expires.
-    pub(super) refresh_at: i64,
-}
 
 /// Life of a token whose server does not say, in seconds (B12).
 const ASSUMED_LIFE: f64 = 60.0;
@@ -174,10 +168,7 @@ fn read_grant(reply: &Reply, asked_at: i64) -> Result<(Grant, Option<String>)> {
         _ => None,
     };
     let life = life.filter(|life| *life > 0.0 && life.is_finite()).unwrap_or(ASSUMED_LIFE).min(86_400.0);
-    // A request that begins with the token must not arrive after its end.
-    let margin = (life * 0.2).min(30.0);
-    let grant = Grant { token: token.to_owned(), refresh_at: asked_at + ((life - margin) * 1000.0) as i64 };
-    Ok((grant, value["scope"].as_str().map(str::to_owned)))
+    Ok((Grant::new(token.to_owned(), asked_at, Some(life)), value["scope"].as_str().map(str::to_owned)))
 }
 
 fn warn_narrowed<P: Platform>(wire: &Wire<'_, P>, missing: &[String]) {
@@ -226,7 +217,7 @@ impl Refusal {
         skew: i64,
     ) -> Error {
         let at = redact::url(&server.token_url);
-        let words = redact::known(&self.description, &smart.secrets());
+        let words = redact::known(&self.description, &smart.cache.secrets());
         let words = if words.is_empty() { String::new() } else { format!(": {}", words.trim_end_matches('.')) };
         let keys = wire.platform.signer().keys();
         let chosen = assertion::choose(&keys, &smart.client_id, server.algorithms.as_deref());

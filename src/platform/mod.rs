@@ -36,6 +36,22 @@ pub trait Signer {
     /// Signs `input` with key number `index` of [`Signer::keys`]; returns the JWS signature bytes (raw `r‖s` for EC,
     /// RFC 7518 §3.4). An error is a sentence.
     async fn sign(&self, index: usize, input: &[u8]) -> Result<Vec<u8>, String>;
+
+    /// A bearer token from source number `source` of the program that the core runs in
+    /// ([`AuthConfig::Host`](crate::config::AuthConfig)). Asked for when there is none, when the one at hand is about to
+    /// expire, and when a server has refused it. An error is a sentence without the token.
+    async fn token(&self, source: usize) -> Result<HostToken, String>;
+}
+
+/// What [`Signer::token`] gives.
+#[derive(Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostToken {
+    /// The token.
+    pub token: String,
+    /// How long it is good for from now on, in milliseconds; absent: until it is refused.
+    #[serde(default)]
+    pub life_millis: Option<u64>,
 }
 
 /// Listens to a job. It has no way to fail it: whatever goes wrong inside is the listener's own affair.

@@ -21,12 +21,13 @@ pub use http::{Reply, ScriptedBody, ScriptedHttp, Seen};
 pub use storage::{MemoryStorage, MemoryWriter};
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::Rc;
 
 use crate::event::Event;
 use crate::ndjson::InPlace;
-use crate::platform::{Observer, Platform, Signer, SigningKey, Storage};
+use crate::platform::{HostToken, Observer, Platform, Signer, SigningKey, Storage};
 
 /// Keeps every event.
 #[derive(Clone, Debug, Default)]
@@ -42,12 +43,14 @@ impl Observer for RecordingObserver {
 }
 
 /// A signer whose signature is `signed by {kid}`: the core only carries signatures; real ones are tested through the package.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct FakeSigner {
     /// The keys it claims to have.
     pub keys: Vec<SigningKey>,
     /// What was signed.
     pub signed: Rc<RefCell<Vec<Vec<u8>>>>,
+    /// Tokens that it gives, in turn; when there are no more, asking fails.
+    pub tokens: Rc<RefCell<VecDeque<HostToken>>>,
 }
 
 impl Signer for FakeSigner {
@@ -59,6 +62,10 @@ impl Signer for FakeSigner {
         let key = self.keys.get(index).ok_or_else(|| "no such key".to_owned())?;
         self.signed.borrow_mut().push(input.to_vec());
         Ok(format!("signed by {}", key.kid.as_deref().unwrap_or(&key.alg)).into_bytes())
+    }
+
+    async fn token(&self, _source: usize) -> Result<HostToken, String> {
+        self.tokens.borrow_mut().pop_front().ok_or_else(|| "the session has ended".to_owned())
     }
 }
 

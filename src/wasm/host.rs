@@ -13,7 +13,7 @@ use super::storage::{Folder, JsStorage};
 use super::transfers::{HostTransfers, Pool};
 use crate::event::Event;
 use crate::ndjson::InPlace;
-use crate::platform::{Clock, Observer, Platform, Random, Signer, SigningKey, Storage};
+use crate::platform::{Clock, HostToken, Observer, Platform, Random, Signer, SigningKey, Storage};
 
 #[wasm_bindgen]
 extern "C" {
@@ -32,6 +32,8 @@ extern "C" {
     fn random(this: &Host) -> JsRandom;
     #[wasm_bindgen(method, getter)]
     fn signer(this: &Host) -> Option<Keys>;
+    #[wasm_bindgen(method, catch)]
+    fn token(this: &Host, source: u32) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, getter)]
     fn transfers(this: &Host) -> Option<Pool>;
     #[wasm_bindgen(method, catch)]
@@ -99,9 +101,9 @@ impl Random for JsRandom {
     }
 }
 
-/// The keys of the host; none if it gives no signer.
+/// The credentials of the host; no keys if it gives no signer.
 #[derive(Clone)]
-pub(super) struct JsSigner(Option<Keys>);
+pub(super) struct JsSigner(Option<Keys>, Host);
 
 impl Signer for JsSigner {
     fn keys(&self) -> Vec<SigningKey> {
@@ -113,6 +115,12 @@ impl Signer for JsSigner {
         let keys = self.0.as_ref().ok_or("there is no signing key")?;
         let signature = settle(keys.js_sign(index as u32, input)).await.map_err(|thrown| text(&thrown))?;
         Ok(signature.unchecked_into::<Uint8Array>().to_vec())
+    }
+
+    async fn token(&self, source: usize) -> Result<HostToken, String> {
+        let given = settle(self.1.token(source as u32)).await.map_err(|thrown| text(&thrown))?;
+        // Without the reason, which may quote the token.
+        from_js(&given).map_err(|_| "it gave no token".to_owned())
     }
 }
 
@@ -151,7 +159,7 @@ impl JsPlatform {
             |pool| HostTransfers::Pool(pool, storage.clone()),
         );
         let random = host.random();
-        let signer = JsSigner(host.signer());
+        let signer = JsSigner(host.signer(), host.clone());
         Self { http, storage, source, clock, random, signer, transfers, observer: JsObserver(host) }
     }
 }

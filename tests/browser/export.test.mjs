@@ -92,3 +92,25 @@ const readMemory = (page) =>
     }
     return files;
   });
+
+test('a function of the page gives the token, and is asked again when the server refuses it', async (t) => {
+  const sandbox = await startSandbox({ patients: 3, auth: 'bearer', faults: { pending: 0 } });
+  t.after(() => sandbox.close());
+  const page = await openPage(await startBrowser(t), await startSite(t));
+  const ended = await page.evaluate(
+    async ([fhirUrl, right]) => {
+      const { Client, openFolder } = globalThis.sf;
+      let asked = 0;
+      const auth = { token: async () => (++asked === 1 ? 'outdated' : right) };
+      const { verdict } = await new Client({ fhirUrl, auth }).bulk(await openFolder('export'), { types: ['Patient'] }).result;
+      const fails = () => {
+        throw new Error('Please sign in');
+      };
+      const refused = await globalThis.ended(new Client({ fhirUrl, auth: { token: fails } }).bulk(await openFolder('none')).result);
+      return { verdict, asked, refused };
+    },
+    [sandbox.url, sandbox.secrets.bearer],
+  );
+  assert.deepEqual([ended.verdict, ended.asked, ended.refused.error.code], ['complete', 2, 'auth']);
+  assert.match(ended.refused.error.message, /Please sign in/);
+});

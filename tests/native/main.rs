@@ -16,6 +16,7 @@ mod conformance_f;
 mod conformance_g;
 mod conformance_h;
 mod export;
+mod host_tokens;
 mod http;
 mod hydrate;
 mod hydrate_inline;
