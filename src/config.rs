@@ -152,6 +152,17 @@ pub enum SinceMode {
     Created,
 }
 
+impl SinceMode {
+    /// As it is written in options and in `.metadata`.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Updated => "updated",
+            Self::Created => "created",
+        }
+    }
+}
+
 /// A bulk export.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]

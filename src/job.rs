@@ -3,13 +3,16 @@
 mod bulk;
 mod cancel;
 mod context;
+mod export;
 mod hydrate;
 mod logged;
 mod report;
+mod round;
 mod single;
 
 pub use bulk::{bulk, check_bulk};
 pub use cancel::cancel_bulk;
+pub use export::{ExportReport, check_export, export};
 pub use hydrate::{HydrateReport, after_export, check_hydrate, hydrate};
 pub use report::{BulkReport, FailedFile, TypeCount, Verdict};
 pub use single::{SingleConfig, single};

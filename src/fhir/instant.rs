@@ -128,6 +128,14 @@ pub fn iso_of(text: &str) -> Option<String> {
     Some(iso_naive(time.local, time.offset.unwrap_or(14 * 60)))
 }
 
+/// Whether one time is before another; without a zone it is taken for the earliest that it can mean, and what is no time is
+/// before all others.
+pub fn is_before(one: &str, other: &str) -> bool {
+    let moment =
+        |text: &str| FhirTime::parse(text).map(|time| (time.millis(14 * 60), time.local.nanosecond() % 1_000_000));
+    moment(one) < moment(other)
+}
+
 fn iso_naive(local: NaiveDateTime, offset: i32) -> String {
     let micros = local.nanosecond() / 1_000;
     let fraction = if micros == 0 { String::new() } else { format!(".{micros:06}") };

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::metadata::Metadata;
 use crate::bulk::manifest::{FileKind, ManifestFile, identity};
+use crate::fhir::instant::is_before;
 use crate::platform::transfer::{BadLine, Issue};
 use crate::{Error, ErrorKind, Result};
 
@@ -154,6 +155,12 @@ pub struct Job {
     /// Whether status is reported apart from the HTTP status (`separate-export-status`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub separate_status: bool,
+    /// When the kick-off was sent, by the server's clock where it told the time, else by ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kicked_off: Option<String>,
+    /// Whether it fetches what changed while the jobs before it ran.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reconciles: bool,
     /// The server's `transactionTime`, verbatim (I01).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_time: Option<String>,
@@ -225,6 +232,24 @@ impl Ledger {
         }
         crate::value::read(value.clone())
             .map_err(|e| wrong(format!("The ledger in the folder's .metadata file cannot be read: {e}.")))
+    }
+
+    /// The types of the jobs that are finished and not reconciled, and the earliest moment at which the server may have looked
+    /// at its data for them.
+    pub fn to_reconcile(&self) -> Option<(Vec<String>, String)> {
+        let (mut types, mut earliest) = (Vec::new(), None::<&String>);
+        for job in self.jobs.iter().filter(|job| job.state == JobState::Finished) {
+            if job.reconciles {
+                return None;
+            }
+            types.extend(job.types.iter().cloned());
+            for time in job.kicked_off.iter().chain(&job.transaction_time) {
+                if earliest.is_none_or(|earliest| is_before(time, earliest)) {
+                    earliest = Some(time);
+                }
+            }
+        }
+        earliest.map(|time| (types, time.clone()))
     }
 
     /// Puts the ledger into `.metadata`.

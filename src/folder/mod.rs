@@ -1,8 +1,11 @@
 //! The folder: names, `.metadata`, ledger, commit, the bulk export log. A contract with other tools (DESIGN §5).
 
+pub mod history;
 pub mod layout;
 pub mod ledger;
+pub mod links;
 pub mod log;
+pub mod managed;
 pub mod metadata;
 pub mod row_file;
 pub mod rows;

@@ -166,20 +166,33 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
         }
     }
 
-    /// Removes what given-up jobs left and no later one has replaced: the types are whole without it.
+    /// Removes what given-up jobs left of types that a later one has brought: those are whole without it. What such a job had
+    /// brought whole of other types is done, and stays.
     pub async fn remove_left_over(&self) -> Result<()> {
-        fn names(job: &Job) -> impl Iterator<Item = &String> {
-            job.files
-                .iter()
-                .filter(|file| file.state == FileState::Done)
-                .flat_map(|file| file.parts.iter().chain([&file.name]))
+        fn names(file: &FileEntry) -> impl Iterator<Item = &String> {
+            file.parts.iter().chain([&file.name])
         }
         let stale: Vec<String> = {
             let ledger = self.ledger();
             let (left, kept): (Vec<&Job>, Vec<&Job>) =
                 ledger.jobs.iter().partition(|job| job.state == super::JobState::Abandoned);
-            let kept = layout::set(&mut kept.into_iter().flat_map(names).cloned());
-            left.into_iter().flat_map(names).filter(|name| !kept.contains(*name)).cloned().collect()
+            let is_brought = |name: &String| kept.iter().any(|job| job.types.contains(name));
+            let is_done = |file: &&FileEntry| file.state == FileState::Done;
+            let kept_files = kept.iter().flat_map(|job| &job.files).filter(is_done);
+            let kept_names = layout::set(&mut kept_files.flat_map(names).cloned());
+            let mut stale = Vec::new();
+            for job in &left {
+                let is_covered = job.types.iter().all(is_brought);
+                for file in job.files.iter().filter(is_done) {
+                    let is_output = file.kind == super::layout::FileKind::Output && file.types.is_empty();
+                    let is_stale = match file.resource_type.as_ref().filter(|_| is_output) {
+                        Some(name) => is_covered || is_brought(name),
+                        None => is_covered,
+                    };
+                    stale.extend(names(file).filter(|name| is_stale && !kept_names.contains(*name)).cloned());
+                }
+            }
+            stale
         };
         for name in stale {
             self.platform.storage().remove(&name).await?;
@@ -196,6 +209,9 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
             layout::set(&mut unfinished.flat_map(|j| j.files.iter().map(|f| f.name.clone())))
         };
         let may_replace = |path: &str| {
+            if job.reconciles {
+                return false;
+            }
             let name = path.rsplit('/').next().unwrap_or_default();
             let resource_type = name.split('.').next().unwrap_or_default();
             ours.contains(path) || !path.contains('/') && job.types.iter().any(|wanted| wanted == resource_type)

@@ -13,7 +13,7 @@ use super::{context, logged};
 use crate::auth::{ScopeRequest, assertion};
 use crate::bulk::cleanup;
 use crate::bulk::download::{Download, Downloaded, Renew};
-use crate::bulk::kickoff::{self, KickoffParams};
+use crate::bulk::kickoff;
 use crate::bulk::manifest::{FileKind, Manifest};
 use crate::bulk::poll::{self, PollConfig, Progress};
 use crate::bundle::{self, BundleConfig};
@@ -22,13 +22,23 @@ use crate::event::{Event, Phase};
 use crate::fhir::capability::Capability;
 use crate::fhir::instant;
 use crate::folder::{FileEntry, FileState, Job, JobState, Log, OutputFolder};
-use crate::http::{Client, Retry, redact};
-use crate::platform::{Clock, Observer, Platform};
+use crate::http::{Client, Retry};
+use crate::platform::{Observer, Platform};
 use crate::update::filters::{self, Plan};
+use crate::update::since;
 use crate::{Error, ErrorKind, Result, fhir};
 
 /// Checks everything that can be checked without a request or a folder.
 pub fn check_bulk(config: &BulkConfig) -> Result<()> {
+    if config.since.as_deref() == Some("auto") {
+        return Err(Error::usage("A bulk export alone has no earlier ones to take a since value from.")
+            .with_hint("Give a date, or use a managed export."));
+    }
+    check(config)
+}
+
+/// The same for an export in a managed folder.
+pub(super) fn check(config: &BulkConfig) -> Result<()> {
     filters::parse_types(&config.types)?;
     kickoff::validate(config)
 }
@@ -66,75 +76,79 @@ pub async fn bulk<P: Platform>(
 }
 
 async fn run<P: Platform>(platform: &P, config: &BulkConfig) -> Result<BulkReport> {
-    let client = Client::new(platform, &config.server, scopes(config)?)?.with_max_wait(config.max_poll_delay);
+    let client = client(platform, config)?;
     let folder = OutputFolder::open(platform).await?;
     let here = folder.settle().await?;
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let capability = fhir::metadata::read(&client).await;
     let mut plan = Plan::new(config, &capability)?;
-    let run = Run { platform, config, client: &client, folder: &folder, capability: &capability };
-    context::check_foreign(&folder, &plan).await?;
-    context::check(&folder, config, &capability, &mut plan)?;
-    context::check_request(&folder, &run.request())?;
-    folder.change(|metadata| context::note(metadata, &capability, &plan));
-    folder.save().await?;
+    let run = Run { platform, config, client: &client, folder: &folder, capability: &capability, managed: None };
+    run.all(&mut plan, here).await
+}
 
-    let log = Log::new(platform, assertion::fresh_jti(platform.random()));
-    let result = run.export(&mut plan, &log, here).await;
-    // What was logged of a failure is worth as much as the rest; the failure itself matters more than a full disk here.
-    let closed = log.close().await;
-    let report = result?;
-    closed?;
-    Ok(report)
+/// The client for bulk requests.
+pub(super) fn client<'p, P: Platform>(platform: &'p P, config: &BulkConfig) -> Result<Client<'p, P>> {
+    Ok(Client::new(platform, &config.server, scopes(config)?)?.with_max_wait(config.max_poll_delay))
+}
+
+/// What a managed export adds to the job in its subfolder, which is not `complete` with the last file.
+pub(super) struct Managed<S> {
+    /// The folder with the Patients as they were before.
+    pub(super) before: Option<S>,
+    /// Whether to look for what changed while the server was at work.
+    pub(super) reconcile: bool,
 }
 
 /// One run of the job: what all its steps need.
-struct Run<'a, 'p, P: Platform> {
-    platform: &'p P,
-    config: &'a BulkConfig,
-    client: &'a Client<'p, P>,
-    folder: &'a OutputFolder<'p, P>,
-    capability: &'a Capability,
+pub(super) struct Run<'a, 'p, P: Platform> {
+    pub(super) platform: &'p P,
+    pub(super) config: &'a BulkConfig,
+    pub(super) client: &'a Client<'p, P>,
+    pub(super) folder: &'a OutputFolder<'p, P>,
+    pub(super) capability: &'a Capability,
+    pub(super) managed: Option<&'a Managed<P::Storage>>,
 }
 
 impl<P: Platform> Run<'_, '_, P> {
-    fn note(&self, message: impl Into<String>) {
+    /// Checks the folder against the plan, then does what is left to do. `here`: files that a resumed job has already.
+    pub(super) async fn all(&self, plan: &mut Plan, here: usize) -> Result<BulkReport> {
+        let folder = self.folder;
+        context::check_foreign(folder, plan).await?;
+        context::check(&folder.metadata(), self.config, self.capability, plan)?;
+        context::check_request(folder, &self.request())?;
+        folder.change(|metadata| {
+            if metadata.get("bulk-status").is_some() {
+                // The job was kicked off with what since meant then.
+                context::take_since_types(metadata, plan);
+            }
+            context::note(metadata, self.capability, plan);
+        });
+        folder.save().await?;
+
+        let log = Log::new(self.platform, assertion::fresh_jti(self.platform.random()));
+        let result = self.export(plan, &log, here).await;
+        // What was logged of a failure is worth as much as the rest; the failure itself matters more than a full disk here.
+        let closed = log.close().await;
+        let report = result?;
+        closed?;
+        Ok(report)
+    }
+
+    pub(super) fn request(&self) -> Value {
+        context::request(self.client.base(), self.config)
+    }
+
+    pub(super) fn note(&self, message: impl Into<String>) {
         self.platform.observer().event(Event::Note { message: message.into() });
     }
 
-    fn warn(&self, code: &str, message: impl Into<String>) {
+    pub(super) fn warn(&self, code: &str, message: impl Into<String>) {
         self.platform.observer().event(Event::Warning { code: code.to_owned(), message: message.into() });
-    }
-
-    /// What makes two exports the same, beyond the types, filters and `since` that `.metadata` has anyway.
-    fn request(&self) -> Value {
-        let config = self.config;
-        let mut request = json!({"fhirUrl": self.client.base(), "level": config.level});
-        let mut put = |key: &str, value: Value| {
-            if !matches!(&value, Value::Null) && value != json!([]) {
-                request[key] = value;
-            }
-        };
-        put("until", json!(config.until));
-        put("elements", json!(config.elements));
-        put("patients", json!(config.patients));
-        put("includeAssociatedData", json!(config.include_associated_data));
-        put("organizeOutputBy", json!(config.organize_output_by));
-        put("outputFormat", json!(config.output_format));
-        put("params", json!(config.params));
-        request
     }
 
     /// Everything between plan and report.
     async fn export(&self, plan: &mut Plan, log: &Log<'_, P>, here: usize) -> Result<BulkReport> {
-        if let Some(mode) = plan.since_mode
-            && let Some(since) = &plan.since
-        {
-            if mode == SinceMode::Created && self.config.since_mode == SinceMode::Auto {
-                self.note("Server doesn't support 'updated' since mode, defaulting to 'created' instead.");
-            }
-            self.note(format!("Using since value of '{since}'."));
-        }
+        self.tell_since(plan);
         let mut sum = Downloaded::default();
         let mut first = true;
         // One round, as a rule; another one where a job that the reference began lacks types that it does not ask for.
@@ -155,6 +169,21 @@ impl<P: Platform> Run<'_, '_, P> {
             }
         }
         Ok(BulkReport::new(&self.folder.ledger(), sum))
+    }
+
+    fn tell_since(&self, plan: &Plan) {
+        let Some(mode) = plan.since_mode else { return };
+        if mode == SinceMode::Created && self.config.since_mode == SinceMode::Auto {
+            self.note("Server doesn't support 'updated' since mode, defaulting to 'created' instead.");
+        }
+        let done = self.folder.metadata().done();
+        let left: Vec<String> = plan.types.iter().filter(|t| !done.contains_key(*t)).cloned().collect();
+        for line in plan.since_lines(&left) {
+            self.note(line);
+        }
+        if mode == SinceMode::Created {
+            self.warn("created-mode", since::created_warning(plan));
+        }
     }
 
     /// Whether there is a job to carry on with.
@@ -181,73 +210,8 @@ impl<P: Platform> Run<'_, '_, P> {
         Ok(true)
     }
 
-    /// Kicks off what is not done yet. False if nothing is left to do, which makes the folder complete.
-    async fn begin(&self, plan: &mut Plan, log: &Log<'_, P>, first: bool) -> Result<bool> {
-        loop {
-            let done = self.folder.metadata().done();
-            let types: Vec<String> = plan.types.iter().filter(|t| !done.contains_key(*t)).cloned().collect();
-            if types.is_empty() {
-                for resource_type in plan.types.iter().filter(|_| first) {
-                    self.note(format!("Skipping {resource_type}, already done."));
-                }
-                self.bundle().await?;
-                self.folder.change(|metadata| metadata.set("complete", true));
-                self.folder.save().await?;
-                return Ok(false);
-            }
-            self.platform.observer().event(Event::Phase { phase: Phase::KickOff });
-            let zone = |millis| self.platform.clock().offset_minutes(millis);
-            let filters = plan.wire_filters(&types, self.capability);
-            for message in self.capability.not_supported(&types, &filters) {
-                self.warn("not-supported", message);
-            }
-            let params = KickoffParams::new(self.config, types.clone(), filters, plan.wire_since(), zone)?;
-            let outcome = kickoff::run(self.client, self.capability, &params, self.config.kickoff_method).await;
-            logged::kickoff(log, self.client, self.capability, &outcome);
-            let begun = match outcome.result {
-                Ok(begun) => begun,
-                Err(error) => {
-                    log.flush().await?;
-                    let refused = self.refused_types(plan, &types, &error);
-                    if refused.is_empty() {
-                        return Err(error);
-                    }
-                    for resource_type in refused {
-                        self.warn(
-                            "type-refused",
-                            format!("Skipping {resource_type} because the server does not support it."),
-                        );
-                        plan.drop_type(&resource_type);
-                    }
-                    self.folder.change(|metadata| context::note(metadata, self.capability, plan));
-                    continue;
-                }
-            };
-            for resource_type in plan.types.iter().filter(|t| done.contains_key(*t)) {
-                self.note(format!("Skipping {resource_type}, already done."));
-            }
-            let job = Job {
-                status_url: begun.status_url.clone(),
-                separate_status: begun.separate_status,
-                request: self.request(),
-                types,
-                ..Job::default()
-            };
-            self.folder.change_ledger(|ledger| ledger.jobs.push(job));
-            self.folder.change(|metadata| {
-                metadata.set("bulk-status", begun.status_url.clone());
-                metadata.remove("complete");
-            });
-            // Before anything else: a second job for the same data is what servers punish (C17).
-            self.folder.save().await?;
-            self.platform.observer().event(Event::KickedOff { status_url: redact::url(&begun.status_url) });
-            self.note("Starting bulk FHIR export…");
-            return Ok(true);
-        }
-    }
-
     /// Makes the Bundle that was asked for.
-    async fn bundle(&self) -> Result<()> {
+    pub(super) async fn bundle(&self) -> Result<()> {
         if !self.config.bundle {
             return Ok(());
         }
@@ -256,20 +220,6 @@ impl<P: Platform> Run<'_, '_, P> {
             self.note(format!("Bundle file '{}' created.", made.name));
         }
         Ok(())
-    }
-
-    /// The types that a refused kick-off goes without: of those that nobody named and the server does not list, the ones that
-    /// its error names; all of them if it names none.
-    fn refused_types(&self, plan: &Plan, types: &[String], error: &Error) -> Vec<String> {
-        if plan.named || !matches!(error.status, Some(400 | 404 | 422 | 501)) {
-            return Vec::new();
-        }
-        let is_named =
-            |t: &&String| error.message.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == t.as_str());
-        let named: Vec<String> = types.iter().filter(is_named).cloned().collect();
-        let unlisted = types.iter().filter(|t| self.capability.lists(t) == Some(false)).cloned();
-        let refused: Vec<String> = if named.is_empty() { unlisted.collect() } else { named };
-        if refused.len() == types.len() { Vec::new() } else { refused }
     }
 
     /// Waits for the server and takes the manifest into the ledger. An error that comes after some files were listed is
@@ -363,6 +313,7 @@ impl<P: Platform> Run<'_, '_, P> {
         };
         self.platform.observer().event(Event::Phase { phase: Phase::Finish });
         self.check_files();
+        self.compare_patients().await?;
         self.mark_done();
         if downloaded.failed > 0 {
             self.folder.save().await?;

@@ -3,26 +3,18 @@
 //! The key `filters` is the reference's: it compares it as a whole, and has only types that the CapabilityStatement lists. Types
 //! that we ask for besides are in a key of our own, so that either program can carry on with the other's folder.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::config::{BulkConfig, SinceMode};
 use crate::fhir::capability::Capability;
+use crate::folder::history::UNLISTED;
 use crate::folder::{JobState, Metadata, OutputFolder};
 use crate::platform::Platform;
 use crate::update::Plan;
 use crate::{Error, ErrorKind, Result};
 
-/// Filters of types that the CapabilityStatement does not list. There in every folder that we have written to.
-const UNLISTED: &str = "unlistedFilters";
-
 /// Refuses a folder that was begun for something else (I08). What the user left open is taken over from the folder.
-pub(super) fn check<P: Platform>(
-    folder: &OutputFolder<'_, P>,
-    config: &BulkConfig,
-    capability: &Capability,
-    plan: &mut Plan,
-) -> Result<()> {
-    let metadata = folder.metadata();
+pub(super) fn check(metadata: &Metadata, config: &BulkConfig, capability: &Capability, plan: &mut Plan) -> Result<()> {
     let Some(listed) = metadata.get("filters").and_then(Value::as_object) else { return Ok(()) };
     let unlisted = metadata.get(UNLISTED).and_then(Value::as_object);
     let mut found = listed.clone();
@@ -55,7 +47,7 @@ pub(super) fn check<P: Platform>(
         let (expected, found) = (plan.since.as_deref().unwrap_or("None"), since.unwrap_or("None"));
         return mismatch(format!("The folder is for a different --since time. Expected {expected} but found {found}."));
     }
-    let (mode, found) = (plan.since_mode.map(mode_text), metadata.text("sinceMode"));
+    let (mode, found) = (plan.since_mode.map(SinceMode::text), metadata.text("sinceMode"));
     if found.is_some() && found != mode {
         return mismatch(format!(
             "The folder is for a different --since-mode. Expected '{}' but found '{}'.",
@@ -85,6 +77,24 @@ pub(super) async fn check_foreign<P: Platform>(folder: &OutputFolder<'_, P>, pla
     }
 }
 
+/// What makes two exports the same, beyond the types, filters and `since` that `.metadata` has anyway.
+pub(super) fn request(base: &str, config: &BulkConfig) -> Value {
+    let mut request = json!({"fhirUrl": base, "level": config.level});
+    let mut put = |key: &str, value: Value| {
+        if !matches!(&value, Value::Null) && value != json!([]) {
+            request[key] = value;
+        }
+    };
+    put("until", json!(config.until));
+    put("elements", json!(config.elements));
+    put("patients", json!(config.patients));
+    put("includeAssociatedData", json!(config.include_associated_data));
+    put("organizeOutputBy", json!(config.organize_output_by));
+    put("outputFormat", json!(config.output_format));
+    put("params", json!(config.params));
+    request
+}
+
 /// Refuses a folder that holds an export of another server, level, or with other parameters.
 pub(super) fn check_request<P: Platform>(folder: &OutputFolder<'_, P>, request: &Value) -> Result<()> {
     let ledger = folder.ledger();
@@ -94,6 +104,13 @@ pub(super) fn check_request<P: Platform>(folder: &OutputFolder<'_, P>, request: 
             mismatch(format!("The folder holds a different export. Expected {request} but found {found}."))
         }
         _ => Ok(()),
+    }
+}
+
+/// Takes over for which types `since` had an effect when the folder was worked at last.
+pub(super) fn take_since_types(metadata: &Metadata, plan: &mut Plan) {
+    if let Some(found) = metadata.get("sinceResources").and_then(Value::as_array) {
+        plan.since_types = found.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     }
 }
 
@@ -115,7 +132,7 @@ pub(super) fn note(metadata: &mut Metadata, capability: &Capability, plan: &Plan
         types.retain(|t| done.contains_key(t));
         types.extend(plan.since_types.iter().filter(|t| !done.contains_key(*t)).cloned());
         types.sort_unstable();
-        metadata.set("sinceMode", mode_text(mode));
+        metadata.set("sinceMode", mode.text());
         metadata.set("sinceResources", types);
     }
     metadata.set(UNLISTED, unlisted);
@@ -124,14 +141,6 @@ pub(super) fn note(metadata: &mut Metadata, capability: &Capability, plan: &Plan
 fn mismatch<T>(message: String) -> Result<T> {
     Err(Error::new(ErrorKind::Mismatch, "open folder", message)
         .with_hint("Give the same options as before, or choose another folder."))
-}
-
-fn mode_text(mode: SinceMode) -> &'static str {
-    match mode {
-        SinceMode::Auto => "auto",
-        SinceMode::Updated => "updated",
-        SinceMode::Created => "created",
-    }
 }
 
 fn pretty(filters: &Map<String, Value>) -> String {

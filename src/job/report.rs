@@ -10,8 +10,8 @@ use crate::folder::{FileState, Ledger};
 use crate::http::redact;
 use crate::platform::transfer::Issue;
 
-/// How a job ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How a job ended, from good to bad.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// Everything is here.

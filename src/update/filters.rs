@@ -8,6 +8,7 @@ use super::since;
 use crate::bulk::kickoff;
 use crate::config::{BulkConfig, SinceMode};
 use crate::fhir::capability::{Capability, Vendor};
+use crate::fhir::instant::is_before;
 use crate::fhir::resource_type;
 use crate::{Error, Result};
 
@@ -32,6 +33,8 @@ pub struct Plan {
     pub since_mode: Option<SinceMode>,
     /// The types that `since` has an effect on: the key `sinceResources` of `.metadata`.
     pub since_types: Vec<String>,
+    /// Since when, by type, where `since` is `auto` ([`since::auto`]). Types without an entry come whole.
+    pub times: Option<BTreeMap<String, String>>,
 }
 
 /// The types that the user's words mean, in canonical order, and whether they were named one by one.
@@ -100,7 +103,7 @@ impl Plan {
             }
             Some(_) => filters.keys().cloned().collect(),
         };
-        Ok(Self { types, named, filters, since: config.since.clone(), since_mode, since_types })
+        Ok(Self { types, named, filters, since: config.since.clone(), since_mode, since_types, times: None })
     }
 
     /// Takes over the Observation filter of a folder that the reference began, which applies its default on every server.
@@ -125,11 +128,27 @@ impl Plan {
         }
     }
 
+    /// Since when a type is asked for; `None` if it comes whole.
+    pub fn since_of(&self, resource_type: &str) -> Option<&str> {
+        match &self.times {
+            Some(times) => times.get(resource_type).map(String::as_str),
+            None => self.since.as_deref(),
+        }
+    }
+
+    /// Takes over what `auto` means. `together` are the types that are asked for at once, with one `_since` (bulk): they come
+    /// whole if one of them has to.
+    pub fn set_times(&mut self, times: BTreeMap<String, String>, together: &[String]) {
+        let whole = self.since_mode == Some(SinceMode::Updated) && together.iter().any(|t| !times.contains_key(t));
+        self.since_types.retain(|t| times.contains_key(t) && !(whole && together.contains(t)));
+        self.times = Some(times);
+    }
+
     /// The type filters to send for `types`, with those of created mode: `Type?query`, in order.
     pub fn wire_filters(&self, types: &[String], capability: &Capability) -> Vec<String> {
         let mut result = Vec::new();
         for resource_type in self.filters.keys().filter(|t| types.contains(t)) {
-            let since = match (&self.since, self.since_mode) {
+            let since = match (self.since_of(resource_type), self.since_mode) {
                 (Some(since), Some(SinceMode::Created)) => {
                     since::created_field(capability, resource_type).map(|field| format!("{field}=gt{since}"))
                 }
@@ -148,9 +167,41 @@ impl Plan {
         result
     }
 
-    /// `since` as `_since` takes it: none in created mode.
-    pub fn wire_since(&self) -> Option<&str> {
-        self.since.as_deref().filter(|_| self.since_mode == Some(SinceMode::Updated))
+    /// The type filters for `types` as the user gave them.
+    pub fn filters_without_since(&self, types: &[String]) -> Vec<String> {
+        let mut result = Vec::new();
+        for (resource_type, filters) in self.filters.iter().filter(|(t, _)| types.contains(t)) {
+            result.extend(filters.iter().map(|filter| format!("{resource_type}?{filter}")));
+        }
+        result
+    }
+
+    /// Sentences that say since when `types` are asked for, at once where one `_since` stands for all.
+    pub fn since_lines(&self, types: &[String]) -> Vec<String> {
+        let line = |time: &str| format!("Using since value of '{time}'");
+        match (&self.times, self.since_mode) {
+            (Some(times), Some(SinceMode::Created)) => {
+                times.iter().map(|(name, time)| format!("{} for {name}.", line(time))).collect()
+            }
+            (Some(_), _) => self.wire_since(types).map(|time| line(time) + ".").into_iter().collect(),
+            (None, _) => self.since.iter().map(|time| line(time) + ".").collect(),
+        }
+    }
+
+    /// What `_since` is for these types together: none in created mode; the earliest of their times where they differ, and
+    /// none if one of them has none.
+    pub fn wire_since(&self, types: &[String]) -> Option<&str> {
+        if self.since_mode != Some(SinceMode::Updated) {
+            return None;
+        }
+        let mut earliest: Option<&str> = None;
+        for resource_type in types {
+            let time = self.since_of(resource_type)?;
+            if earliest.is_none_or(|earliest| is_before(time, earliest)) {
+                earliest = Some(time);
+            }
+        }
+        earliest
     }
 
     /// The key `filters` of `.metadata`.

@@ -1,7 +1,14 @@
 //! `since`: by last update where the server can, by date of creation where it cannot.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::Plan;
 use crate::config::SinceMode;
 use crate::fhir::capability::Capability;
+use crate::fhir::instant::is_before;
+use crate::folder::history::Export;
 
 /// The search parameter that comes closest to the date of creation, per type. Other types come whole each time.
 pub const CREATED_FIELDS: [(&str, &str); 7] = [
@@ -27,4 +34,79 @@ pub fn resolve(mode: SinceMode, capability: &Capability) -> SinceMode {
         SinceMode::Auto => SinceMode::Created,
         mode => mode,
     }
+}
+
+/// `auto`: by type, the newest time to which the exports of a managed folder (newest first) have it. `request` is what this
+/// export asks of the server besides types, filters and time.
+///
+/// An export since a given time counts only where nothing is missing before that time, so that no gap is ever left (the
+/// reference counts it anyway).
+pub fn auto(history: &[Export], plan: &Plan, request: Option<&Value>) -> BTreeMap<String, String> {
+    let mut times = BTreeMap::new();
+    for resource_type in &plan.types {
+        let mut newest: Option<&str> = None;
+        for export in history.iter().rev().filter(|export| matches(export, plan, resource_type, request)) {
+            let Some(time) = export.watermark(resource_type) else { continue };
+            let since =
+                export.metadata.text("since").filter(|since| *since != "auto" && export.is_since(resource_type));
+            let leaves_gap = matches!((since, newest), (Some(since), Some(newest)) if is_before(newest, since));
+            if !leaves_gap && newest.is_none_or(|newest| is_before(newest, time)) {
+                newest = Some(time);
+            }
+        }
+        if let Some(time) = newest {
+            times.insert(resource_type.clone(), time.to_owned());
+        }
+    }
+    times
+}
+
+/// Whether an export has all of a type that `plan` asks for, as of some time: the same filters or more of them (they are
+/// alternatives), the same meaning of `since`, the same request otherwise (I08).
+pub fn matches(export: &Export, plan: &Plan, resource_type: &str, request: Option<&Value>) -> bool {
+    let mode = export.metadata.text("sinceMode");
+    if matches!((mode, plan.since_mode), (Some(found), Some(ours)) if found != ours.text()) {
+        return false;
+    }
+    let (Some(found), Some(ours)) = (export.filters(resource_type), plan.filters.get(resource_type)) else {
+        return false;
+    };
+    let is_covered = if ours.is_empty() { found.is_empty() } else { ours.iter().all(|f| found.contains(f.as_str())) };
+    let is_same = match (&export.request, request) {
+        (Some(found), Some(ours)) => found == ours,
+        _ => true,
+    };
+    is_covered && is_same && export.done(resource_type).is_some()
+}
+
+/// The exports before `current` that hold what was there of a type: back to the last full one.
+pub fn back_to_full<'a>(history: &'a [Export], plan: &Plan, resource_type: &str, current: &Export) -> Vec<&'a Export> {
+    let mut found = Vec::new();
+    for export in history.iter().filter(|export| matches(export, plan, resource_type, None)) {
+        if export.folder == current.folder {
+            continue;
+        }
+        found.push(export);
+        if !export.is_since(resource_type) {
+            break;
+        }
+    }
+    found
+}
+
+/// What a user should know of created mode: changes and deletions that it cannot see.
+pub fn created_warning(plan: &Plan) -> String {
+    let asked = |t: &&String| plan.types.contains(t);
+    let seen: BTreeSet<&String> = plan.since_types.iter().filter(asked).collect();
+    let whole = plan.types.iter().filter(|t| !seen.contains(t)).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let by_date = seen.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(", ");
+    let misses = if by_date.is_empty() {
+        "the server can search none of these types by it.".to_owned()
+    } else {
+        format!(
+            "of {by_date}, it misses what was changed, entered late or deleted. Export without --since now and then."
+        )
+    };
+    let rest = if whole.is_empty() { String::new() } else { format!(" These types come whole: {whole}.") };
+    format!("Since mode 'created' goes by the date on which resources were created: {misses}{rest}")
 }

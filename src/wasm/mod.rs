@@ -5,6 +5,7 @@
 #![allow(unreachable_pub)] // wasm_bindgen exports what is `pub`, wherever it stands.
 
 mod convert;
+mod export;
 mod fetch;
 mod folder;
 mod host;
@@ -84,11 +85,8 @@ pub fn check_bulk(config: &JsValue) -> Result<(), JsValue> {
 #[wasm_bindgen]
 pub async fn bulk(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
     let config: BulkConfig = input(&config)?;
-    let cancelled = async {
-        // However it settles.
-        let _ = JsFuture::from(cancelled).await;
-    };
-    let report = job::bulk(&JsPlatform::new(host), &config, cancelled).await.map_err(|error| thrown(&error))?;
+    let report =
+        job::bulk(&JsPlatform::new(host), &config, settled(cancelled)).await.map_err(|error| thrown(&error))?;
     Ok(to_js(&report))
 }
 
@@ -153,6 +151,11 @@ impl Decoder {
     pub fn finish(&mut self) -> Result<Vec<u8>, JsValue> {
         self.0.finish().map(<[u8]>::to_vec).map_err(|error| thrown(&error))
     }
+}
+
+/// Resolves when `cancelled` settles, however it does.
+async fn settled(cancelled: Promise) {
+    let _ = JsFuture::from(cancelled).await;
 }
 
 /// Waits for `running` unless `cancelled` settles first; then `running` is dropped, which aborts all that it started.

@@ -482,3 +482,23 @@ fn files_of_unknown_origin_are_not_replaced() {
     assert_eq!(host.storage.bytes("Patient.001.ndjson.gz").unwrap(), b"precious");
     assert!(host.http.seen_with("$export").is_empty());
 }
+
+#[test]
+fn what_a_cancelled_export_had_brought_whole_is_kept() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.on_call("GET", "/files/c1", |_| Reply::new(404));
+    let report = export(&host, &config()).unwrap();
+    assert_eq!(report.verdict, Verdict::Incomplete);
+    assert!(metadata(&host)["done"].get("Patient").is_some(), "all files of Patient are here");
+    host.run(job::cancel_bulk(&host, &config())).unwrap();
+    // What is left is Condition.
+    serve(&host, &[served("Condition", "c9", 4)]);
+    host.http.off("GET", "/jobs/1");
+    serve(&host, &[served("Condition", "c9", 4)]);
+    let report = export(&host, &config()).unwrap();
+    assert_eq!(report.verdict, Verdict::Complete);
+    let paths = host.storage.paths();
+    assert!(paths.contains(&"Patient.001.ndjson.gz".to_owned()), "{paths:?}");
+    assert!(paths.contains(&"Condition.001.ndjson.gz".to_owned()), "{paths:?}");
+}

@@ -1,0 +1,125 @@
+//! The exports in a managed folder, as their `.metadata` tell: what was asked, how far each type is, and as of when.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::ledger::{JobState, Ledger};
+use super::managed::{Subfolder, subfolders};
+use super::metadata::{Kind, Metadata};
+use crate::Result;
+use crate::fhir::instant;
+use crate::platform::Platform;
+
+/// Filters of types that the CapabilityStatement does not list. There in every folder that we have written to: the key
+/// `filters` is the reference's, which compares it as a whole, and has only types that are listed.
+pub const UNLISTED: &str = "unlistedFilters";
+
+/// One export.
+pub struct Export {
+    /// Where it is.
+    pub folder: Subfolder,
+    /// Its `.metadata`, without the ledger.
+    pub metadata: Metadata,
+    /// What its last job asked, where the ledger says it: base, level, parameters.
+    pub request: Option<Value>,
+    /// By type, the server's `transactionTime` to which it is done, verbatim (I01).
+    times: Map<String, Value>,
+    /// Types of which a bulk job has brought some files, but not all.
+    torn: BTreeSet<String>,
+}
+
+/// All exports, newest first.
+///
+/// # Errors
+/// `Corrupt` or `Mismatch` for a subfolder whose state cannot be read, which the message names.
+pub async fn load<P: Platform>(platform: &P) -> Result<Vec<Export>> {
+    let mut exports = Vec::new();
+    for folder in subfolders(platform.storage()).await? {
+        let export = Export::load(&platform.within(&folder.name), folder.clone()).await;
+        exports.push(export.map_err(|error| error.reworded(|message| format!("{}: {message}", folder.name)))?);
+    }
+    Ok(exports)
+}
+
+impl Export {
+    async fn load<P: Platform>(inside: &P, folder: Subfolder) -> Result<Self> {
+        let mut metadata = Metadata::load(inside, Kind::Output).await?;
+        let ledger = Ledger::load(&metadata)?;
+        // 20,000 files a subfolder, over years: only what is needed stays in memory.
+        metadata.remove("ledger");
+        let (mut times, mut torn) = (Map::new(), BTreeSet::new());
+        let done = metadata.done();
+        for job in &ledger.jobs {
+            for resource_type in &job.types {
+                match (&job.transaction_time, done.get(resource_type)) {
+                    (Some(time), Some(to)) if instant::iso_of(time).as_deref() == to.as_str() => {
+                        times.insert(resource_type.clone(), Value::from(time.clone()));
+                    }
+                    (_, None) => {
+                        torn.insert(resource_type.clone());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if metadata.get("bulk-status").is_some() {
+            // The reference's job, of which there is no ledger.
+            let types = metadata.get("filters").and_then(Value::as_object).into_iter().flatten();
+            torn.extend(types.filter(|(name, _)| !done.contains_key(*name)).map(|(name, _)| name.clone()));
+        }
+        let request = ledger.jobs.iter().rfind(|job| job.state != JobState::Abandoned).map(|job| job.request.clone());
+        Ok(Self { folder, metadata, request, times, torn })
+    }
+
+    /// The filters of a type (none: all of it); `None` if the export is not about the type.
+    pub fn filters(&self, resource_type: &str) -> Option<BTreeSet<&str>> {
+        let of = |key: &str| self.metadata.get(key).and_then(|filters| filters.get(resource_type));
+        let list = of("filters").or_else(|| of(UNLISTED))?.as_array()?;
+        let mut filters = BTreeSet::new();
+        for filter in list.iter().filter_map(Value::as_str) {
+            filters.insert(filter);
+        }
+        Some(filters)
+    }
+
+    /// The types that were asked for.
+    pub fn types(&self) -> impl Iterator<Item = &str> {
+        let of = |key: &str| self.metadata.get(key).and_then(Value::as_object).into_iter().flatten();
+        of("filters").chain(of(UNLISTED)).map(|(name, _)| name.as_str())
+    }
+
+    /// The time to which a type is done, as `.metadata` has it.
+    pub fn done(&self, resource_type: &str) -> Option<&str> {
+        self.metadata.get("done")?.get(resource_type)?.as_str()
+    }
+
+    /// The same as the server wrote it, where that is on record.
+    pub fn watermark(&self, resource_type: &str) -> Option<&str> {
+        self.times.get(resource_type).and_then(Value::as_str).or_else(|| self.done(resource_type))
+    }
+
+    /// Whether only what is new of a type was asked for.
+    pub fn is_since(&self, resource_type: &str) -> bool {
+        self.texts("sinceResources").any(|name| name == resource_type)
+    }
+
+    /// Ids of patients that were new to the folder with this export.
+    pub fn new_patients(&self) -> impl Iterator<Item = &str> {
+        self.texts("newPatients")
+    }
+
+    /// Whether everything was done that belongs to the export.
+    pub fn is_complete(&self) -> bool {
+        self.metadata.get("complete").and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    /// Whether some files of a type are here that a resumed job may replace or remove.
+    pub fn is_torn(&self, resource_type: &str) -> bool {
+        self.torn.contains(resource_type)
+    }
+
+    fn texts(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.metadata.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+}

@@ -1,0 +1,134 @@
+//! Links in a managed folder to what is current: `Type.001.ndjson.gz -> NNN.nickname/…`. Current are the newest full export of
+//! a type, what came since, and filtered exports until a full one covers them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::history::{self, Export};
+use super::managed::ManagedFolder;
+use super::metadata::{Kind, Metadata};
+use super::rows::data_files;
+use crate::fhir::resource_type::{ALL, DEFAULT};
+use crate::hydrate::tasks::inputs_of;
+use crate::platform::{Platform, Storage};
+use crate::{Error, ErrorKind, Result};
+
+/// Makes the links of a managed folder anew (`reset-symlinks`). Returns how many there are.
+///
+/// # Errors
+/// `Mismatch` if it is no managed folder, or if a file that is no link has the name of one; `Locked` while a job is at work.
+pub async fn reset<P: Platform>(platform: &P) -> Result<u64> {
+    if Metadata::load(platform, Kind::Managed).await?.is_empty() {
+        let message = "The folder does not look like a SMART Fetch managed export folder.";
+        return Err(Error::new(ErrorKind::Mismatch, "links", message)
+            .with_hint("Give the folder that holds the numbered subfolders."));
+    }
+    let _folder = ManagedFolder::open(platform).await?;
+    renew(platform).await
+}
+
+/// The same, by who holds the folder's lock. Links are made before stale ones go, and each is replaced at once: whatever
+/// happens, no link leads nowhere, and nothing that is current is without one for longer than it was before.
+pub(crate) async fn renew<P: Platform>(platform: &P) -> Result<u64> {
+    let storage = platform.storage();
+    let wanted = wanted(platform).await?;
+    let mut present: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for entry in storage.list("").await?.into_iter().filter(|entry| !entry.is_dir) {
+        present.insert(entry.name, entry.target);
+    }
+    if let Some((name, _)) = wanted.iter().find(|(name, _)| matches!(present.get(name), Some(None))) {
+        let message = format!("The folder holds a file {name} where a link would be.");
+        return Err(Error::new(ErrorKind::Mismatch, "links", message)
+            .with_hint("Move it away, then make the links by reset-symlinks."));
+    }
+    for (name, target) in &wanted {
+        if present.remove(name).flatten().as_ref() != Some(target) {
+            storage.link(target, name).await?;
+        }
+    }
+    for (name, target) in present {
+        let is_ours = name.split_once('.').is_some_and(|(word, _)| ALL.binary_search(&word).is_ok());
+        if is_ours && target.is_some() {
+            storage.remove(&name).await?;
+        }
+    }
+    Ok(wanted.len() as u64)
+}
+
+/// The links that there should be: name and target, in the order of their names.
+async fn wanted<P: Platform>(platform: &P) -> Result<Vec<(String, String)>> {
+    let exports = history::load(platform).await?;
+    let storage = platform.storage();
+    // As the reference: by the path as a text, whatever the number.
+    let mut order: Vec<usize> = (0..exports.len()).collect();
+    order.sort_unstable_by(|a, b| exports[*a].folder.name.cmp(&exports[*b].folder.name));
+    let mut files: Vec<Vec<(String, String)>> = Vec::new();
+    let mut types: BTreeSet<String> = BTreeSet::new();
+    for export in &exports {
+        let mut of_export = Vec::new();
+        for file in data_files(&storage.within(&export.folder.name), "").await? {
+            if let Some(resource_type) = file.resource_type {
+                types.insert(resource_type.clone());
+                of_export.push((resource_type, file.path));
+            }
+        }
+        files.push(of_export);
+    }
+    let mut links = Vec::new();
+    for resource_type in types {
+        let active = active_of(&exports, &resource_type);
+        let mut number = 0;
+        for index in order.iter().copied().filter(|index| active.contains(index)) {
+            for (_, path) in files[index].iter().filter(|(of_file, _)| *of_file == resource_type) {
+                number += 1;
+                let ending = if path.strip_suffix(".gz").is_some() { ".gz" } else { "" };
+                let target = format!("{}/{path}", exports[index].folder.name);
+                links.push((format!("{resource_type}.{number:03}.ndjson{ending}"), target));
+            }
+        }
+    }
+    Ok(links)
+}
+
+/// The exports whose files of a type are current. A type that comes by hydration follows the types that it comes from; one
+/// that a server sends though nobody asked for it follows all.
+fn active_of(exports: &[Export], resource_type: &str) -> BTreeSet<usize> {
+    let is_asked = exports.iter().any(|export| export.filters(resource_type).is_some());
+    let mut active = BTreeSet::new();
+    let mut add = |source: &str| active.extend(current(exports, source));
+    if is_asked {
+        add(resource_type);
+    }
+    let mut is_hydrated = false;
+    for source in inputs_of(resource_type).filter(|source| DEFAULT.contains(source)) {
+        is_hydrated = true;
+        add(source);
+    }
+    if !is_asked && !is_hydrated {
+        exports.iter().flat_map(Export::types).for_each(add);
+    }
+    active
+}
+
+/// The exports of a type that are current, given all exports, newest first.
+fn current(exports: &[Export], resource_type: &str) -> Vec<usize> {
+    let mut covered: BTreeSet<&str> = BTreeSet::new();
+    let mut found = Vec::new();
+    for (index, export) in exports.iter().enumerate() {
+        let Some(filters) = export.filters(resource_type) else { continue };
+        let is_covered = !filters.is_empty() && filters.is_subset(&covered);
+        // A bulk job that was resumed would replace some files: they are shown when it is done.
+        if is_covered || export.is_torn(resource_type) {
+            continue;
+        }
+        found.push(index);
+        // What is not whole takes nothing's place.
+        if export.is_since(resource_type) || export.done(resource_type).is_none() {
+            continue;
+        }
+        if filters.is_empty() {
+            break;
+        }
+        covered.extend(filters);
+    }
+    found
+}

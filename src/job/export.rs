@@ -1,0 +1,304 @@
+//! A managed export: the next one of a folder that is kept up to date for years. Chooses how and since when, has it done in a
+//! numbered subfolder, completes it, works out what is gone, and links what is current.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::hydrate::{HydrateReport, after_export, check_hydrate};
+use super::report::{BulkReport, Verdict};
+use super::{bulk, context};
+use crate::config::{ExportConfig, ExportMode, HydrateConfig};
+use crate::event::{Event, Phase};
+use crate::fhir::capability::{Capability, Vendor};
+use crate::folder::history::{self, Export};
+use crate::folder::managed::{ManagedFolder, check_nickname, today};
+use crate::folder::{OutputFolder, links};
+use crate::platform::{Observer, Platform, Storage};
+use crate::update::{Plan, deletions, since};
+use crate::{Error, ErrorKind, Result, fhir};
+
+/// What came of a managed export.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportReport {
+    /// The subfolder, such as `002.2026-11-21`.
+    pub folder: String,
+    /// Whether it was there before.
+    pub resumed: bool,
+    /// How the data were got.
+    pub mode: ExportMode,
+    /// How it ended: the worst of all steps.
+    pub verdict: Verdict,
+    /// 0, or 3 where the verdict is not `complete` (DESIGN §6).
+    pub exit_status: u8,
+    /// Since when, by type, where `since` was `auto`. Types that came whole are not in it.
+    pub since: BTreeMap<String, String>,
+    /// Patients that are new since an earlier export, merged ones included.
+    pub new_patients: u64,
+    /// By type, resources that earlier exports had and this full one has not.
+    pub gone: BTreeMap<String, u64>,
+    /// Links to what is current, in the folder.
+    pub links: u64,
+    /// The bulk export.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<BulkReport>,
+    /// What was fetched besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hydration: Option<HydrateReport>,
+}
+
+/// Checks everything that can be checked without a request or a folder.
+pub fn check_export(config: &ExportConfig) -> Result<()> {
+    if let Some(nickname) = &config.nickname {
+        check_nickname(nickname)?;
+    }
+    if config.bulk.until.is_some() && config.bulk.since.as_deref() == Some("auto") {
+        return Err(Error::usage("An end (until) and the since value 'auto' exclude each other.")
+            .with_hint("Later exports would take what came after that end for fetched."));
+    }
+    if config.bulk.bundle {
+        return Err(Error::usage(
+            "A managed folder keeps its files as they are, so that no Bundle can take their place.",
+        ));
+    }
+    check_hydrate(&hydration(config))?;
+    bulk::check(&config.bulk)
+}
+
+fn hydration(config: &ExportConfig) -> HydrateConfig {
+    HydrateConfig {
+        server: config.rest_server.as_ref().unwrap_or(&config.bulk.server).clone(),
+        tasks: config.hydration_tasks.clone(),
+        mimetypes: config.mimetypes.clone(),
+        compress: config.bulk.compress,
+        ..HydrateConfig::default()
+    }
+}
+
+/// Exports into the platform's managed folder, or carries on with what is there. Ends early, with everything kept, when
+/// `cancelled` resolves.
+///
+/// # Errors
+/// What stopped the job; [`Error::exit_status`] gives the exit status. What could not be had of data that the server offers is
+/// no error here but a [`Verdict`].
+pub async fn export<P: Platform>(
+    platform: &P,
+    config: &ExportConfig,
+    cancelled: impl Future<Output = ()>,
+) -> Result<ExportReport> {
+    check_export(config)?;
+    match select(pin!(run(platform, config)), pin!(cancelled)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(((), _)) => {
+            Err(Error::new(ErrorKind::Cancelled, "export", "The export was interrupted; its state is kept.")
+                .retryable()
+                .with_hint("Run the same command again to carry on."))
+        }
+    }
+}
+
+fn note(platform: &impl Platform, message: String) {
+    platform.observer().event(Event::Note { message });
+}
+
+fn warn(platform: &impl Platform, code: &str, message: String) {
+    platform.observer().event(Event::Warning { code: code.to_owned(), message });
+}
+
+async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportReport> {
+    let server = &config.bulk.server;
+    let mut managed = ManagedFolder::open(platform).await?;
+    managed.check(&server.fhir_url, &config.bulk.level)?;
+    let client = bulk::client(platform, &config.bulk)?;
+    platform.observer().event(Event::Phase { phase: Phase::Discover });
+    let capability = fhir::metadata::read(&client).await;
+    let mut report = ExportReport { mode: choose_mode(platform, config.mode, &capability), ..ExportReport::default() };
+
+    if report.mode == ExportMode::Crawl {
+        let message = "Exports by crawl are not in this version.";
+        return Err(Error::new(ErrorKind::Unsupported, "options", message).with_hint("Use the export mode bulk."));
+    }
+
+    let history = history::load(platform).await?;
+    let request = context::request(client.base(), &config.bulk);
+    let mut plan = Plan::new(&config.bulk, &capability)?;
+    let chosen = Choice { platform, config, capability: &capability, history: &history, request: &request };
+    let current = chosen.resumable(&mut plan)?;
+    set_since(&history, &mut plan, &request, current)?;
+    report.since = plan.times.clone().unwrap_or_default();
+    report.resumed = current.is_some();
+    report.folder = match current {
+        Some(export) => export.folder.name.clone(),
+        None => managed.new_name(history.first().map(|newest| &newest.folder), config.nickname.as_deref()),
+    };
+    managed.begin(&server.fhir_url, &config.bulk.level).await?;
+    note(
+        platform,
+        match (current, &config.nickname) {
+            (None, _) => format!("Creating new subfolder '{}'.", report.folder),
+            (Some(_), Some(_)) => format!("Re-using existing subfolder '{}' with the same nickname.", report.folder),
+            (Some(_), None) => format!("Re-using existing subfolder '{}' with similar arguments.", report.folder),
+        },
+    );
+
+    let inside = platform.within(&report.folder);
+    let others: Vec<&Export> = history.iter().filter(|export| export.folder.name != report.folder).collect();
+    let before = others.iter().find(|export| since::matches(export, &plan, "Patient", None));
+    let rules = bulk::Managed {
+        before: before.map(|export| platform.storage().within(&export.folder.name)),
+        reconcile: config.reconcile,
+    };
+    {
+        let folder = OutputFolder::open(&inside).await?;
+        let here = folder.settle().await?;
+        let job = bulk::Run {
+            platform: &inside,
+            config: &config.bulk,
+            client: &client,
+            folder: &folder,
+            capability: &capability,
+            managed: Some(&rules),
+        };
+        let bulk = job.all(&mut plan, here).await?;
+        (report.verdict, report.exit_status) = (bulk.verdict, bulk.exit_status);
+        report.bulk = Some(bulk);
+    }
+    finish(platform, config, &plan, &mut report).await?;
+    Ok(report)
+}
+
+/// Bulk unless told otherwise; but Epic's bulk export looks into the live system, so that a crawl is faster.
+fn choose_mode(platform: &impl Platform, mode: ExportMode, capability: &Capability) -> ExportMode {
+    if mode == ExportMode::Auto && capability.vendor == Vendor::Epic {
+        let message =
+            "Epic server detected. Defaulting to a 'crawl' instead of a 'bulk' export for non-Patient resources.";
+        note(platform, message.to_owned());
+        return ExportMode::Crawl;
+    }
+    if mode == ExportMode::Auto { ExportMode::Bulk } else { mode }
+}
+
+/// Works out what `since: auto` means.
+fn set_since(history: &[Export], plan: &mut Plan, request: &Value, current: Option<&Export>) -> Result<()> {
+    if plan.since.as_deref() != Some("auto") {
+        return Ok(());
+    }
+    let times = since::auto(history, plan, Some(request));
+    if times.is_empty() {
+        let message = "Could not detect a since value to use from previous exports.";
+        return Err(Error::new(ErrorKind::NotFound, "options", message)
+            .with_hint("Try without a --since parameter, or provide a specific timestamp."));
+    }
+    let is_left = |t: &&String| current.is_none_or(|export| export.done(t).is_none());
+    let left: Vec<String> = plan.types.iter().filter(is_left).cloned().collect();
+    plan.set_times(times, &left);
+    Ok(())
+}
+
+/// Which subfolder to work in.
+struct Choice<'a, P: Platform> {
+    platform: &'a P,
+    config: &'a ExportConfig,
+    capability: &'a Capability,
+    history: &'a [Export],
+    request: &'a Value,
+}
+
+impl<'a, P: Platform> Choice<'a, P> {
+    /// The subfolder to carry on with, as the reference chooses it: the newest, if it has the nickname, or without one if it
+    /// was begun with the same arguments. `plan` takes over what the user left open.
+    fn resumable(&self, plan: &mut Plan) -> Result<Option<&'a Export>> {
+        let Some(newest) = self.history.first() else { return Ok(None) };
+        if let Some(nickname) = &self.config.nickname {
+            let Some(found) = self.history.iter().find(|export| export.folder.nickname() == nickname) else {
+                return Ok(None);
+            };
+            if found.folder.number != newest.folder.number {
+                let message =
+                    format!("Existing subfolder '{}' with the same nickname is too old to resume.", found.folder.name);
+                return Err(Error::new(ErrorKind::Mismatch, "open folder", message).with_hint("Choose a new nickname."));
+            }
+            context::check(&found.metadata, &self.config.bulk, self.capability, plan)?;
+            return Ok(Some(found));
+        }
+        if newest.metadata.is_empty() {
+            // Ours, from a moment ago, if it was made at all: nothing is in it.
+            let is_ours = newest.folder.nickname() == today(self.platform.clock());
+            return Ok(is_ours.then_some(newest));
+        }
+        let mut adjusted = plan.clone();
+        let fits = context::check(&newest.metadata, &self.config.bulk, self.capability, &mut adjusted).is_ok();
+        let is_same = newest.request.as_ref().is_none_or(|found| found == self.request);
+        // An increment that is done is followed by another one. Unlike the reference's, it is done with its last step.
+        let is_over = || newest.is_complete() && adjusted.types.iter().all(|t| newest.done(t).is_some());
+        if !fits || !is_same || plan.since.as_deref() == Some("auto") && is_over() {
+            return Ok(None);
+        }
+        *plan = adjusted;
+        Ok(Some(newest))
+    }
+}
+
+/// What follows the data: hydration, deletions, links, and the mark that all is done.
+async fn finish<P: Platform>(
+    platform: &P,
+    config: &ExportConfig,
+    plan: &Plan,
+    report: &mut ExportReport,
+) -> Result<()> {
+    let inside = platform.within(&report.folder);
+    let hydrated = after_export(&inside, &hydration(config), &plan.types).await?;
+    let history = history::load(platform).await?;
+    let Some(current) = history.iter().find(|export| export.folder.name == report.folder) else { return Ok(()) };
+    report.new_patients = current.new_patients().count() as u64;
+    note_gone(platform, config, plan, &history, current, report).await?;
+    report.links = links::renew(platform).await?;
+    if report.verdict != Verdict::Incomplete {
+        let folder = OutputFolder::open(&inside).await?;
+        folder.change(|metadata| metadata.set("complete", true));
+        folder.save().await?;
+    }
+    // What references lead to and could not be had makes no export unfinished: it may never be had.
+    if hydrated.verdict > report.verdict {
+        (report.verdict, report.exit_status) = (hydrated.verdict, hydrated.exit_status);
+    }
+    report.hydration = (!hydrated.tasks.is_empty()).then_some(hydrated);
+    Ok(())
+}
+
+/// Notes what earlier exports had and this one has not, by type, where it is a full one.
+async fn note_gone<P: Platform>(
+    platform: &P,
+    config: &ExportConfig,
+    plan: &Plan,
+    history: &[Export],
+    current: &Export,
+    report: &mut ExportReport,
+) -> Result<()> {
+    let storage = platform.storage();
+    let inside = storage.within(&current.folder.name);
+    for resource_type in plan.types.iter().filter(|t| !current.is_since(t) && current.done(t).is_some()) {
+        let back = since::back_to_full(history, plan, resource_type, current);
+        let past: Vec<P::Storage> = back.iter().map(|export| storage.within(&export.folder.name)).collect();
+        if past.is_empty() {
+            continue;
+        }
+        if report.verdict != Verdict::Complete {
+            let message =
+                "Deletions are not worked out, since this export has errors: what is missing may not be deleted.";
+            warn(platform, "deletions-unknown", message.to_owned());
+            return Ok(());
+        }
+        platform.observer().event(Event::Phase { phase: Phase::Check });
+        let count = deletions::note(resource_type, &past, &inside, config.bulk.compress).await?;
+        if count > 0 {
+            report.gone.insert(resource_type.clone(), count);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The beginning of each round of a bulk export: what is left to ask for, and asking for it.
+
+use super::bulk::Run;
+use super::{context, logged};
+use crate::bulk::kickoff::{self, KickoffParams};
+use crate::event::{Event, Phase};
+use crate::fhir::instant;
+use crate::folder::{Job, Log};
+use crate::http::redact;
+use crate::platform::{Clock, Observer, Platform};
+use crate::update::{Plan, patients};
+use crate::{Error, Result};
+
+impl<P: Platform> Run<'_, '_, P> {
+    /// Kicks off what is not done yet. False if nothing is left to do, which makes the folder complete.
+    pub(super) async fn begin(&self, plan: &mut Plan, log: &Log<'_, P>, first: bool) -> Result<bool> {
+        loop {
+            let done = self.folder.metadata().done();
+            let types: Vec<String> = plan.types.iter().filter(|t| !done.contains_key(*t)).cloned().collect();
+            if types.is_empty() {
+                for resource_type in plan.types.iter().filter(|_| first) {
+                    self.note(format!("Skipping {resource_type}, already done."));
+                }
+                if self.managed.is_none() {
+                    self.bundle().await?;
+                    self.folder.change(|metadata| metadata.set("complete", true));
+                    self.folder.save().await?;
+                    return Ok(false);
+                }
+                return self.reconcile(plan, log).await;
+            }
+            self.platform.observer().event(Event::Phase { phase: Phase::KickOff });
+            let filters = plan.wire_filters(&types, self.capability);
+            for message in self.capability.not_supported(&types, &filters) {
+                self.warn("not-supported", message);
+            }
+            let kick_off = self.kick_off(types.clone(), filters, plan.wire_since(&types), log).await?;
+            let job = match kick_off {
+                Ok(job) => job,
+                Err(error) => {
+                    log.flush().await?;
+                    let refused = self.refused_types(plan, &types, &error);
+                    if refused.is_empty() {
+                        return Err(error);
+                    }
+                    for resource_type in refused {
+                        self.warn(
+                            "type-refused",
+                            format!("Skipping {resource_type} because the server does not support it."),
+                        );
+                        plan.drop_type(&resource_type);
+                    }
+                    self.folder.change(|metadata| context::note(metadata, self.capability, plan));
+                    continue;
+                }
+            };
+            for resource_type in plan.types.iter().filter(|t| done.contains_key(*t)) {
+                self.note(format!("Skipping {resource_type}, already done."));
+            }
+            self.enter(job).await?;
+            return Ok(true);
+        }
+    }
+
+    /// Sends the kick-off. The outer error is one of options; the inner one comes of the request, which the log then has.
+    async fn kick_off(
+        &self,
+        types: Vec<String>,
+        filters: Vec<String>,
+        since: Option<&str>,
+        log: &Log<'_, P>,
+    ) -> Result<Result<Job>> {
+        let clock = self.platform.clock();
+        let zone = |millis| clock.offset_minutes(millis);
+        let params = KickoffParams::new(self.config, types.clone(), filters, since, zone)?;
+        let sent = clock.now_millis();
+        let outcome = kickoff::run(self.client, self.capability, &params, self.config.kickoff_method).await;
+        logged::kickoff(log, self.client, self.capability, &outcome);
+        // As the server's clock had it, or earlier.
+        let by_server = outcome.headers.get("date").and_then(instant::http_date);
+        let sent = by_server.map_or(sent, |date| sent.min(date - (clock.now_millis() - sent)));
+        Ok(outcome.result.map(|begun| Job {
+            status_url: begun.status_url,
+            separate_status: begun.separate_status,
+            request: self.request(),
+            kicked_off: Some(instant::iso(sent, 0)),
+            types,
+            ..Job::default()
+        }))
+    }
+
+    /// Takes a job into the ledger.
+    async fn enter(&self, job: Job) -> Result<()> {
+        let status_url = job.status_url.clone();
+        self.folder.change_ledger(|ledger| ledger.jobs.push(job));
+        self.folder.change(|metadata| {
+            metadata.set("bulk-status", status_url.clone());
+            metadata.remove("complete");
+        });
+        // Before anything else: a second job for the same data is what servers punish (C17).
+        self.folder.save().await?;
+        self.platform.observer().event(Event::KickedOff { status_url: redact::url(&status_url) });
+        self.note("Starting bulk FHIR export…");
+        Ok(())
+    }
+
+    /// After everything is here: a second, small export of what changed since the kick-off, where that is wanted and was not
+    /// done yet. The server's snapshot may be older than such changes, and the next increment may be a year away.
+    async fn reconcile(&self, plan: &Plan, log: &Log<'_, P>) -> Result<bool> {
+        let wanted = self.managed.is_some_and(|managed| managed.reconcile);
+        let Some((types, since)) = self.folder.ledger().to_reconcile().filter(|_| wanted) else { return Ok(false) };
+        self.note(format!("Looking for what changed since '{since}', while the export ran."));
+        let filters = plan.filters_without_since(&types);
+        match self.kick_off(types, filters, Some(&since), log).await? {
+            Ok(job) => self.enter(Job { reconciles: true, ..job }).await.map(|()| true),
+            Err(error) if matches!(error.status, Some(400..500)) => {
+                self.warn("reconcile", format!("What changed while the export ran cannot be had: {error}"));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The types that a refused kick-off goes without: of those that nobody named and the server does not list, the ones that
+    /// its error names; all of them if it names none.
+    fn refused_types(&self, plan: &Plan, types: &[String], error: &Error) -> Vec<String> {
+        if plan.named || !matches!(error.status, Some(400 | 404 | 422 | 501)) {
+            return Vec::new();
+        }
+        let is_named =
+            |t: &&String| error.message.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == t.as_str());
+        let named: Vec<String> = types.iter().filter(is_named).cloned().collect();
+        let unlisted = types.iter().filter(|t| self.capability.lists(t) == Some(false)).cloned();
+        let refused: Vec<String> = if named.is_empty() { unlisted.collect() } else { named };
+        if refused.len() == types.len() { Vec::new() } else { refused }
+    }
+
+    /// Notes the patients that are new since an earlier export, before Patient is done.
+    pub(super) async fn compare_patients(&self) -> Result<()> {
+        let Some(before) = self.managed.and_then(|managed| managed.before.as_ref()) else { return Ok(()) };
+        let is_here = |job: Job| {
+            let missing = job.missing().any(|(_, file)| file.resource_type.as_deref() == Some("Patient"));
+            job.types.iter().any(|t| t == "Patient") && !job.reconciles && !missing
+        };
+        if !self.folder.open_job().is_some_and(is_here) {
+            return Ok(());
+        }
+        let new = patients::new_patients(before, self.platform.storage()).await?;
+        if !new.is_empty() {
+            self.folder.change(|metadata| metadata.set("newPatients", new));
+        }
+        Ok(())
+    }
+}
