@@ -8,7 +8,7 @@ import { Job } from './job.js';
 /**
  * One thing to do, as plain data: it may cross to a worker.
  * @typedef {object} Call
- * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'single' | 'bundle'} operation
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'single' | 'bundle' | 'doctor'} operation
  * @property {object} config options in the core's form
  * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]
@@ -104,13 +104,31 @@ export class Client {
    * @returns {Promise<Uint8Array>}
    */
   single(resource, { signal, ...options } = {}) {
-    const config = { ...options, resource, server: this.#server };
+    return this.#once('single', { ...options, resource, server: this.#server }, signal);
+  }
+
+  /**
+   * Examines the server.
+   * @param {import('./index.d.ts').DoctorOptions & { inBrowser?: boolean }} [options]
+   * @returns {Promise<import('./index.d.ts').DoctorReport>}
+   */
+  doctor({ signal, ...options } = {}) {
+    return this.#once('doctor', { ...options, server: this.#bulkServer }, signal);
+  }
+
+  /**
+   * A call without a folder and without events, which a signal breaks off.
+   * @param {Call['operation']} operation
+   * @param {object} config
+   * @param {AbortSignal} [signal]
+   */
+  #once(operation, config, signal) {
     /** @type {() => void} */
     let cancel = () => {};
     const cancelled = /** @type {Promise<void>} */ (new Promise((resolve) => (cancel = resolve)));
     if (signal?.aborted) cancel();
     signal?.addEventListener('abort', cancel, { once: true });
-    const result = typed('single', () => this.#run('single', config, undefined, { cancelled }));
+    const result = typed(operation, () => this.#run(operation, config, undefined, { cancelled }));
     return result.finally(() => signal?.removeEventListener('abort', cancel));
   }
 }

@@ -198,6 +198,7 @@ export interface Core {
   cancelBulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<void>;
   bundle(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BundleReport>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
+  doctor(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').DoctorReport>;
   resourceTypes(): { usual: string[]; all: string[] };
   view(host: Pick<Host, 'storage' | 'clock' | 'random'>): Promise<import('./index.d.ts').FolderStatus>;
   Decoder: new () => Decoder;

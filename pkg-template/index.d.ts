@@ -13,6 +13,8 @@
  * Everything that is done with a folder can be interrupted at any moment and started again: only what is missing is fetched.
  */
 
+import type { DoctorOptions, DoctorReport } from './doctor.js';
+
 /** What went wrong, by what the caller can do about it. */
 export type ErrorCode =
   /** The request made no sense; found before anything was sent. */
@@ -197,6 +199,8 @@ export interface SingleOptions {
   signal?: AbortSignal;
 }
 
+export type { DoctorCheck, DoctorOptions, DoctorReport } from './doctor.js';
+
 /** What a job tells while it runs. Durations are milliseconds, sizes bytes. */
 export type Event =
   | { type: 'phase'; phase: 'discover' | 'kickOff' | 'wait' | 'download' | 'crawl' | 'hydrate' | 'check' | 'finish' }
@@ -374,6 +378,11 @@ export interface Folder {
 export class Client {
   /** Throws a usage error where an option is of no known form; sends nothing. */
   constructor(options: ClientOptions);
+  /**
+   * Examines the server: what it can do, what stands in the way of an export, and the command to use. Starts no export unless
+   * `kickoff` is set. A server that cannot be reached or used is a report, not an error.
+   */
+  doctor(options?: DoctorOptions): Promise<DoctorReport>;
   /** Starts a bulk export into `folder`, or resumes the one that is there. */
   bulk(folder: Folder, options?: Partial<BulkOptions>): Job<BulkReport>;
   /** Looks at the options without sending anything; rejects with a usage error. */

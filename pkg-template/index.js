@@ -27,6 +27,11 @@ export class Client extends BaseClient {
   constructor(options) {
     super(options, execute);
   }
+
+  /** @param {import('./index.d.ts').DoctorOptions} [options] */
+  doctor(options) {
+    return super.doctor({ ...options, inBrowser: true, origin: location.origin });
+  }
 }
 
 /**

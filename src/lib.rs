@@ -18,12 +18,14 @@
 //! | [`folder`] | the folder: names, `.metadata`, ledger, commit, the bulk export log |
 //! | [`hydrate`] | what an export left out: the table of tasks, references, attachments |
 //! | [`update`] | what to ask for: types, filters, since when |
+//! | [`doctor`] | what a server can do, and what stands in the way of an export |
 //! | [`job`] | plan, run, resume, finish: the one module that knows the others |
 
 pub mod auth;
 pub mod bulk;
 pub mod bundle;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod fhir;

@@ -67,6 +67,33 @@ Exit status:
   smart-fetch bundle out
   smart-fetch bundle out --no-compression`,
   },
+  doctor: {
+    summary: 'examine a server: what it can do, and the command to use',
+    description: 'Examines a FHIR server: CapabilityStatement, SMART configuration, token and scopes, export levels, kick-off, what web pages may use (CORS), searches. Prints what was found, what it means, and the command to use. It starts no export unless told to with --kickoff.',
+    operand: 'URL',
+    flags: [
+      ...grouped('What to look at:', [
+        { name: 'level', value: 'LEVEL', kind: 'choice', choices: ['system', 'patient'], help: 'level that an export would have: system (default) or patient' },
+        { name: 'group', value: 'ID', kind: 'text', help: 'the Group that would be exported' },
+        { name: 'type', value: 'TYPES', kind: 'list', help: 'the types that would be exported, comma separated (default: all)' },
+        { name: 'origin', value: 'ORIGIN', kind: 'origin', help: 'a web page of this origin would use the server, such as https://app.example.org: what stands in its way is a problem then' },
+        { name: 'kickoff', kind: 'switch', help: 'really start exports, a few small ones, and cancel each at once: shows how type filters and status answers work' },
+        { name: 'json', kind: 'switch', help: 'print the report as JSON' },
+      ]),
+      ...SERVER,
+      ...AUTHENTICATION,
+    ],
+    after: `Examples:
+  smart-fetch doctor https://ehr.example.org/fhir
+  smart-fetch doctor https://ehr.example.org/fhir --smart-client-id my-app --smart-key key.jwks --group 123
+  smart-fetch doctor https://ehr.example.org/fhir --origin https://app.example.org --json
+
+Exit status:
+  0    usable
+  1    not reachable, or not usable like this
+  2    wrong usage: nothing was sent
+  3    usable, with problems that are named`,
+  },
   sandbox: {
     summary: 'run a small FHIR server to try things out',
     description: 'Runs a small FHIR R4 server with bulk export, search and SMART Backend Services on this machine, until it is ended by Ctrl-C or SIGTERM. It prints its base URL on the first line of standard output once it listens.',

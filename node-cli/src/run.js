@@ -8,6 +8,7 @@ const COMMANDS = {
   bulk: () => import('./commands/bulk.js'),
   single: () => import('./commands/single.js'),
   bundle: () => import('./commands/bundle.js'),
+  doctor: () => import('./commands/doctor.js'),
   sandbox: () => import('./commands/sandbox.js'),
   serve: () => import('./commands/serve.js'),
 };

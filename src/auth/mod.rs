@@ -20,6 +20,7 @@ mod token;
 pub use jwks::public_jwks;
 pub use policy::{TokenRule, Withheld, token_rule};
 pub use scope::ScopeRequest;
+pub use smart::Granted;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -70,6 +71,14 @@ impl Auth {
                 Ok(Self::Smart(Box::new(Smart::new(client_id, token_url.as_deref(), scope.as_deref(), request)?)))
             }
             AuthConfig::Host { source } => Ok(Self::Host { source: *source, cache: Box::default() }),
+        }
+    }
+
+    /// What the last token of SMART Backend Services is good for.
+    pub(crate) fn granted(&self) -> Option<Granted> {
+        match self {
+            Self::Smart(smart) => smart.memory.borrow().last.clone(),
+            _ => None,
         }
     }
 

@@ -24,6 +24,17 @@ pub(crate) struct Smart {
     pub(super) memory: RefCell<Memory>,
 }
 
+/// What a token is good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// The scopes, as the server tells them; as asked for where it does not.
+    pub scopes: String,
+    /// What was asked for and not granted: types, and other scopes verbatim.
+    pub missing: Vec<String>,
+    /// Its life in seconds, where the server says it.
+    pub seconds: Option<u64>,
+}
+
 /// What was learnt from earlier answers of the token endpoint.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
@@ -33,6 +44,8 @@ pub(super) struct Memory {
     pub(super) skew_millis: i64,
     /// Whether a token was ever granted.
     pub(super) granted: bool,
+    /// What the last token is good for.
+    pub(super) last: Option<Granted>,
     /// The last warning about narrower scopes.
     pub(super) warned: Option<Vec<String>>,
 }

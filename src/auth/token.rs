@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cache::Grant;
 use super::discovery::Discovery;
-use super::smart::Smart;
+use super::smart::{Granted, Smart};
 use super::{assertion, is_token, scope};
 use crate::event::Event;
 use crate::fhir::instant::{self, http_date};
@@ -58,7 +58,7 @@ pub(super) async fn request<P: Platform>(smart: &Smart, wire: &Wire<'_, P>, serv
         }
         if reply.is_success() {
             let asked = &candidates[index];
-            let (grant, granted) = read_grant(&reply, asked_at)?;
+            let (grant, granted, seconds) = read_grant(&reply, asked_at)?;
             // RFC 6749 §5.1: a scope that is not told is what was asked for.
             let granted = granted.unwrap_or_else(|| asked.clone());
             let missing = scope::missing(&smart.wanted(asked), &granted);
@@ -70,6 +70,7 @@ pub(super) async fn request<P: Platform>(smart: &Smart, wire: &Wire<'_, P>, serv
                 continue;
             }
             memory.granted = true;
+            memory.last = Some(Granted { scopes: granted, missing: missing.clone(), seconds });
             if !missing.is_empty() && memory.warned.as_ref() != Some(&missing) {
                 warn_narrowed(wire, &missing);
                 memory.warned = Some(missing);
@@ -147,8 +148,8 @@ fn form(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
 }
 
-/// Reads a token response; also returns the granted scope where it is told.
-fn read_grant(reply: &Reply, asked_at: i64) -> Result<(Grant, Option<String>)> {
+/// Reads a token response; also returns the granted scope and the life in seconds, where they are told.
+fn read_grant(reply: &Reply, asked_at: i64) -> Result<(Grant, Option<String>, Option<u64>)> {
     let wrong = |why: &str| {
         let message = format!("The token endpoint {} answered {} with {why}.", redact::url(&reply.url), reply.status);
         Error::new(ErrorKind::Protocol, "token", message)
@@ -167,8 +168,15 @@ fn read_grant(reply: &Reply, asked_at: i64) -> Result<(Grant, Option<String>)> {
         Value::String(text) => crate::config::decimal(text.trim()),
         _ => None,
     };
-    let life = life.filter(|life| *life > 0.0 && life.is_finite()).unwrap_or(ASSUMED_LIFE).min(86_400.0);
-    Ok((Grant::new(token.to_owned(), asked_at, Some(life)), value["scope"].as_str().map(str::to_owned)))
+    let told = life.filter(|life| *life > 0.0 && life.is_finite());
+    let grant = Grant::new(token.to_owned(), asked_at, Some(told.unwrap_or(ASSUMED_LIFE).min(86_400.0)));
+    Ok((grant, value["scope"].as_str().map(str::to_owned), told.map(whole)))
+}
+
+/// Positive and bounded, so that nothing is lost but the fraction.
+#[allow(clippy::cast_sign_loss)]
+fn whole(seconds: f64) -> u64 {
+    seconds as u64
 }
 
 fn warn_narrowed<P: Platform>(wire: &Wire<'_, P>, missing: &[String]) {

@@ -130,6 +130,11 @@ impl<'p, P: Platform> Client<'p, P> {
         self.auth.current(&self.wire).await
     }
 
+    /// What the last token is good for, where it was got by SMART Backend Services.
+    pub fn granted(&self) -> Option<auth::Granted> {
+        self.auth.granted()
+    }
+
     /// A 401 was the answer to `used`: the cached token is dropped if it is still that one. Returns whether other
     /// credentials can be had, so that one more try makes sense (B13).
     pub fn credentials_refused(&self, used: &[(String, String)]) -> bool {

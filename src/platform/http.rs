@@ -14,6 +14,8 @@ pub enum Method {
     Post,
     /// DELETE
     Delete,
+    /// OPTIONS: what a browser asks before it lets a page send a request. Hosts that are browsers need not be able to send it.
+    Options,
 }
 
 /// One request.

@@ -175,6 +175,7 @@ fn method(request: &Request) -> &'static str {
         crate::platform::Method::Get => "GET",
         crate::platform::Method::Post => "POST",
         crate::platform::Method::Delete => "DELETE",
+        crate::platform::Method::Options => "OPTIONS",
     }
 }
 

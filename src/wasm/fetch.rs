@@ -58,6 +58,7 @@ impl Http for Fetch {
             Method::Get => FetchMethod::GET,
             Method::Post => FetchMethod::POST,
             Method::Delete => FetchMethod::DELETE,
+            Method::Options => FetchMethod::OPTIONS,
         };
         let mut builder = RequestBuilder::new(&request.url)
             .method(method)

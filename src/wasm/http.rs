@@ -85,6 +85,7 @@ impl Transport {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
         };
         let headers = request.headers.into_iter().flat_map(|(name, value)| [name, value]).collect();
         let body = request.body.map(|bytes| Uint8Array::from(&bytes[..]));

@@ -20,7 +20,7 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['bulk', 'single', 'bundle', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  for (const command of ['bulk', 'single', 'bundle', 'doctor', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
   assert.doesNotMatch(stdout, /hydrate|crawl|reset-symlinks/);
 });
 
@@ -31,6 +31,7 @@ const FLAGS = {
     bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet version help`,
   bundle: 'no-compression progress config verbose quiet',
   single: 'binary compact fhir-url token-url header smart-client-id smart-key basic-user basic-passwd bearer-token config verbose',
+  doctor: 'level group type origin kickoff json fhir-url token-url header smart-client-id smart-key basic-user basic-passwd bearer-token config verbose',
   sandbox: 'port host data patients seed cors auth fault',
   serve: 'port server allow-insecure config quiet',
 };
@@ -46,7 +47,7 @@ for (const [command, flags] of Object.entries(FLAGS)) {
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: bulk, single, bundle, sandbox, serve/],
+  [[], /a command is missing: bulk, single, bundle, doctor, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
   [['export', 'out'], /unknown command 'export'/],
   [['--bogus'], /unknown option '--bogus'/],

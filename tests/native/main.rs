@@ -15,6 +15,7 @@ mod conformance_e_pages;
 mod conformance_f;
 mod conformance_g;
 mod conformance_h;
+mod doctor;
 mod ehr;
 mod export;
 mod host_tokens;

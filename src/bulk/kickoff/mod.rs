@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use params::{KickoffParams, split_filter, strays, validate};
+pub(crate) use params::{group_id, items};
 pub use request::encode;
 
 use crate::config::KickoffMethod;
@@ -185,5 +186,6 @@ fn name(method: Method) -> &'static str {
         Method::Get => "GET",
         Method::Post => "POST",
         Method::Delete => "DELETE",
+        Method::Options => "OPTIONS",
     }
 }

@@ -237,7 +237,8 @@ fn to_instant(flag: &str, text: &str, edge: Edge, zone: impl Fn(i64) -> i32) -> 
     })
 }
 
-fn group_id(id: &str) -> &str {
+/// The id alone, of what a user may write as `Group/id`.
+pub(crate) fn group_id(id: &str) -> &str {
     let id = id.trim();
     id.strip_prefix("Group/").unwrap_or(id)
 }

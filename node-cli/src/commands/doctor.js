@@ -1,0 +1,82 @@
+import { allFlags } from '../args.js';
+import { EXIT, UsageError } from '../exit-codes.js';
+import { onInterrupt, repeatCommand } from '../interrupt.js';
+import { openClient } from '../server.js';
+
+/** How the findings are called in the table. */
+const TITLES = {
+  server: 'Server', smart: 'SMART', token: 'Token', access: 'Searches', export: 'Export', kickoff: 'Kick-off', trial: 'Trial', typeFilter: 'Type filters',
+  browser: 'Web pages', gzip: 'Compression', retryAfter: 'Waiting', since: 'Since', filters: 'Default filters', crawl: 'Crawl',
+};
+const STATES = { good: 'ok', note: '-', warning: 'WARNING', failure: 'FAILED' };
+const WIDTHS = { title: 15, state: 7 };
+const VERDICTS = {
+  yes: 'This server is ready for exports.',
+  withProblems: 'This server can be used, with the problems above.',
+  no: 'This server cannot be used like this.',
+};
+/** Flags that the recommended command has from the report, or not at all. */
+const OWN = new Set(['json', 'kickoff', 'origin', 'fhir-url', 'level', 'group', 'type', 'quiet', 'verbose']);
+
+/**
+ * Examines a server.
+ * @param {import('../run.js').Invocation} invocation
+ * @returns {Promise<number>} exit status
+ */
+export async function run({ operand, settings, argv, output }) {
+  const { group, level } = settings;
+  if (group !== undefined && level !== undefined) throw new UsageError('--group and --level exclude each other');
+  const client = await openClient({ ...settings, 'fhir-url': operand ?? settings['fhir-url'] }, 'bulk');
+  const interrupted = new AbortController();
+  const off = onInterrupt(() => interrupted.abort(), () => process.exit(EXIT.interrupted));
+  try {
+    const report = await client.doctor({
+      level: group === undefined ? level : { group }, types: settings.type, origin: settings.origin?.at(-1), kickoff: settings.kickoff, signal: interrupted.signal,
+    });
+    const command = report.usable === 'no' ? '' : exactCommand(argv, operand, report);
+    if (settings.json) output.line(JSON.stringify({ ...report, command }, null, 2));
+    else print(report, command, output);
+    return report.exitStatus;
+  } finally {
+    off();
+  }
+}
+
+function print(report, command, output) {
+  const indent = WIDTHS.title + WIDTHS.state + 4;
+  const width = Math.min(Math.max(output.stdout.columns ?? 100, 60), 120) - indent;
+  output.line(`${report.fhirUrl}\n`);
+  for (const { name, state, found, meaning } of report.checks) {
+    const [first, ...more] = [...wrap(found, width), ...(meaning ? wrap(meaning, width) : [])];
+    output.line(`${TITLES[name].padEnd(WIDTHS.title)}  ${STATES[state].padEnd(WIDTHS.state)}  ${first}`);
+    for (const line of more) output.line(' '.repeat(indent) + line);
+  }
+  output.line(`\n${VERDICTS[report.usable]}`);
+  if (command) output.line(`\nUse:\n  ${command}`);
+}
+
+function wrap(text, width) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    if (line !== '' && line.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return lines;
+}
+
+/** The command to use, with the flags for server and credentials as they were given. */
+function exactCommand(argv, operand, { fhirUrl, flags }) {
+  const known = allFlags();
+  const words = ['export', 'OUTPUT_DIR', '--fhir-url', fhirUrl];
+  for (let at = argv.indexOf('doctor') + 1; at < argv.length; at += 1) {
+    if (argv[at] === operand) continue;
+    const [, name, value] = /^--([a-z-]+)(=.*)?$/s.exec(argv[at]) ?? [];
+    const flag = known.get(name) ?? [...known.values()].find(({ short }) => short === argv[at]);
+    const taken = flag && flag.kind !== 'switch' && value === undefined ? 2 : 1;
+    if (!OWN.has(flag?.name)) words.push(...argv.slice(at, at + taken));
+    at += taken - 1;
+  }
+  const before = argv.slice(0, argv.indexOf('doctor'));
+  return repeatCommand([...before, ...words, ...flags]);
+}
