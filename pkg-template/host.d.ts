@@ -106,8 +106,6 @@ export interface Backend {
   usage(): Soon<{ available?: number }>;
   /** Takes the lock of the folder, or of the subfolder `path`; throws `locked` at once where another job has it. */
   lock(path?: string): Soon<Held>;
-  /** All links, as `[path, target]`; absent where the host has links of its own. */
-  links?(): Soon<[string, string][]>;
   /** A file, not read yet; absent where the host has no such thing. */
   blob?(path: string): Soon<Blob>;
   /** Removes the folder and all that is in it; absent where others may keep things in it too. */

@@ -485,18 +485,18 @@ export function saveZip(folder: Folder, options?: CopyOptions & { fileName?: str
 export function saveFile(folder: Folder, name: string, options?: { decode?: boolean; fileName?: string }): Promise<void>;
 
 /**
- * Browsers only. Copies a folder into one that the user has picked or into another folder, in the layout of the command line,
- * which can carry on with it. Rejects with `mismatch` if an export is there already.
+ * Copies a folder into another one, or (browsers) into one that the user has picked, in the layout of the command line, which can
+ * carry on with it. Rejects with `mismatch` if an export is there already.
  */
 export function copyFolder(from: Folder, to: Folder | FileSystemDirectoryHandle, options?: CopyOptions): Promise<{ files: number; bytes: number }>;
 
 /**
- * Browsers only. Takes in a folder that the command line (or the Python smart-fetch) has made: from a picked directory, or from
- * the files of `<input type="file" webkitdirectory>`. Rejects with `mismatch` if `folder` holds an export already.
+ * Takes in a folder that the command line (or the Python smart-fetch) has made: another folder, the files of
+ * `<input type="file" webkitdirectory>`, or (browsers) a picked directory. Rejects with `mismatch` if `folder` holds an export already.
  */
 export function importFolder(
   folder: Folder,
-  source: FileSystemDirectoryHandle | Iterable<File>,
+  source: Folder | FileSystemDirectoryHandle | Iterable<File>,
   options?: CopyOptions,
 ): Promise<{ files: number; bytes: number }>;
 

@@ -2,17 +2,18 @@
  * smart-fetch for browsers: the core and the storage in a worker, files fetched by further ones.
  */
 import { Client as BaseClient } from './client.js';
-import { SmartFetchError, usage } from './errors.js';
+import { control, folderOf } from './copying.js';
 import { folderJobs } from './folder-jobs.js';
 import { Folder } from './folder.js';
 import { loadKeys as loadKeysWith } from './keys/webcrypto.js';
-import { byPath } from './storage/files.js';
+import { checkFolder, persist } from './site.js';
 import { RemoteAccess, call } from './worker/page.js';
 
 export { SmartFetchError } from './errors.js';
 export { createKey, importKey, removeKey, storedKeys } from './keys/idb-keys.js';
 export { saveFile, saveZip } from './save/save.js';
 export { zip } from './save/zip.js';
+export { persist, storageUsage } from './site.js';
 
 /** @param {import('./folder.js').Access | undefined} access */
 const placeOf = (access) => /** @type {RemoteAccess | undefined} */ (access)?.descriptor;
@@ -41,9 +42,7 @@ export class Client extends BaseClient {
  */
 export async function openFolder(name, { storage = 'auto' } = {}) {
   if (typeof name === 'string') {
-    if (name === '' || name.length > 100) throw usage(`The name of a folder has 1 to 100 characters, not ${name.length}.`);
-    if (name.startsWith('.')) throw usage(`The folder's name ${name} begins with a dot.`, 'Choose another name.');
-    if (!['auto', 'opfs', 'idb', 'memory'].includes(storage)) throw usage(`storage is ${storage}.`, 'Give auto, opfs, idb or memory.');
+    checkFolder(name, storage);
     if (storage !== 'memory') await persist();
   }
   const wanted = typeof name === 'string' ? storage : name;
@@ -83,29 +82,8 @@ export function resourceTypes() {
 /** The version of the core. */
 export const version = () => call('version', []);
 
-/** Asks the browser not to evict the data. */
-export async function persist() {
-  // Browsers without it promise nothing.
-  return (await navigator.storage?.persist?.().catch(() => false)) ?? false;
-}
-
-/** How much this site stores. */
-export async function storageUsage() {
-  const { usage: used, quota } = (await navigator.storage?.estimate?.()) ?? {};
-  return { usage: used, quota, persisted: (await navigator.storage?.persisted?.()) ?? false };
-}
-
 /** @param {import('./index.d.ts').Folder} folder */
 const descriptorOf = (folder) => /** @type {RemoteAccess} */ (/** @type {Folder} */ (folder).access).descriptor;
-
-/** @param {import('./index.d.ts').CopyOptions} options */
-function control({ onProgress, signal }) {
-  const cancelled = /** @type {Promise<void>} */ (new Promise((resolve) => {
-    if (signal?.aborted) resolve();
-    signal?.addEventListener('abort', () => resolve(), { once: true });
-  }));
-  return { cancelled, onEvent: /** @type {any} */ (onProgress) };
-}
 
 /**
  * Copies a folder.
@@ -121,24 +99,11 @@ export function copyFolder(from, to, options = {}) {
 /**
  * Takes in a folder that was made elsewhere.
  * @param {import('./index.d.ts').Folder} folder
- * @param {FileSystemDirectoryHandle | Iterable<File>} source
+ * @param {import('./index.d.ts').Folder | FileSystemDirectoryHandle | Iterable<File>} source
  * @param {import('./index.d.ts').CopyOptions} [options]
  */
 export async function importFolder(folder, source, options = {}) {
-  if (Symbol.iterator in source) {
-    const files = byPath(source);
-    if (!files.some(([path]) => path === '.metadata')) {
-      // Browsers leave hidden files out of some pickers.
-      throw new SmartFetchError({
-        kind: 'mismatch',
-        operation: 'import',
-        message: 'There is no .metadata among the files: it is no folder of smart-fetch, or hidden files were left out.',
-        hint: 'Pick the whole folder.',
-        retry: false,
-        exitStatus: 1,
-      });
-    }
-    return call('importFiles', [files, descriptorOf(folder)], control(options));
-  }
-  return call('copy', [{ kind: 'picked', handle: source }, descriptorOf(folder)], control(options));
+  if (Symbol.iterator in source) return call('importFiles', [folderOf(source), descriptorOf(folder)], control(options));
+  const from = source instanceof Folder ? descriptorOf(source) : { kind: 'picked', handle: source };
+  return call('copy', [from, descriptorOf(folder)], control(options));
 }

@@ -22,15 +22,14 @@ const FOREIGN = /(^|\/)(\.DS_Store|Thumbs\.db|desktop\.ini)$/;
  * @returns {Promise<Content[]>}
  */
 export async function contents(backend) {
-  const links = new Map(await backend.links?.());
   /** @type {Content[]} */
   const found = [];
   /** @param {string} folder */
   const walk = async (folder) => {
-    for (const { name, isDir, size } of await backend.list(folder)) {
+    for (const { name, isDir, size, target } of await backend.list(folder)) {
       const path = folder === '' ? name : `${folder}/${name}`;
       if (isDir) await walk(path);
-      else if (!OWN.test(path) && !FOREIGN.test(path)) found.push({ path, size, target: links.get(path) });
+      else if (!OWN.test(path) && !FOREIGN.test(path)) found.push({ path, size, target });
     }
   };
   await walk('');

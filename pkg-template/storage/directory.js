@@ -276,11 +276,6 @@ export class DirectoryFolder {
     });
   }
 
-  /** All links, as `[path, target]`. */
-  links() {
-    return guarded(async () => [...(await this.#links.all())]);
-  }
-
   usage() {
     return guarded(available);
   }

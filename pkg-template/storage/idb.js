@@ -277,15 +277,6 @@ export class IdbFolder {
     });
   }
 
-  /** All links, as `[path, target]`. */
-  links() {
-    return guarded(async () => {
-      /** @type {Row[]} */
-      const rows = await transaction('readonly', (files) => ask(files.getAll(this.#range(''))));
-      return rows.flatMap(({ path, target }) => (target === undefined ? [] : [/** @type {[string, string]} */ ([path, target])]));
-    });
-  }
-
   usage() {
     return guarded(available);
   }

@@ -1,36 +1,15 @@
 // Where the demo page is hosted, and who else may use what hosts it, in a real browser.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import { extname, join } from 'node:path';
 import { test } from 'node:test';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { chooseServer, openDemo, PAGE, resultsShown, startServers } from './demo.mjs';
-import { startBrowser } from './support.mjs';
-
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.wasm': 'application/wasm' };
-
-async function listening(t, handle) {
-  const server = createServer(handle);
-  await new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  t.after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return `http://127.0.0.1:${server.address().port}`;
-}
+import { hostFolder, listening, startBrowser } from './support.mjs';
 
 test('any static host will do, from any folder, with no header but the type', async (t) => {
-  const site = await listening(t, async (request, response) => {
-    const path = request.url.replace(/^\/tools\/fhir\//, '').replace(/^$/, 'index.html');
-    const body = await readFile(join(PAGE, path)).catch(() => undefined);
-    response.writeHead(body ? 200 : 404, { 'content-type': TYPES[extname(path)] ?? 'text/plain' }).end(body ?? 'not found');
-  });
+  const { url } = await hostFolder(t, PAGE, '/tools/fhir/');
   const sandbox = await startSandbox({ patients: 5, seed: 2, faults: { pending: 0 } });
   t.after(() => sandbox.close());
-  const { page, wrong } = await openDemo(await startBrowser(t), `${site}/tools/fhir/`);
+  const { page, wrong } = await openDemo(await startBrowser(t), url);
   await page.getByText('It allows no web page to use it. Run “smart-fetch serve”').waitFor();
   assert.ok(await page.getByRole('radio', { name: /^Public SMART sandbox/ }).isDisabled());
   await chooseServer(page, sandbox.url);

@@ -9,36 +9,56 @@ import { ensureChromium } from '../../scripts/lib/tools.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm' };
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.wasm': 'application/wasm' };
 
 /** As strict as a page may be that wants to use the package (DESIGN §7). */
 const CSP =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' http://127.0.0.1:* http://localhost:*";
 
-/** Serves `/pkg/`, `/contract/` and `/`: the pages; but not the script `missing`. */
-export async function startSite(t, missing) {
-  const server = createServer((request, response) => {
-    const path = normalize(new URL(request.url, 'http://x').pathname);
-    const [, place, ...rest] = path.split('/');
-    const folders = { pkg: 'pkg-template', contract: 'tests/contract' };
-    const file = folders[place] ? join(root, folders[place], ...rest) : join(root, 'tests/browser/pages', path === '/' ? 'index.html' : path);
-    try {
-      if (missing !== undefined && rest.at(-1) === missing) throw new Error('as if it were not there');
-      let body = readFileSync(file);
-      // Workers know no import maps.
-      if (place === 'contract') body = body.toString().replace("'node:assert/strict'", "'/assert.js'");
-      response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', 'content-security-policy': CSP });
-      response.end(body);
-    } catch {
-      response.writeHead(404).end();
-    }
-  });
+/** A server that answers `(request, response)` so, until the test ends; resolves to its origin. */
+export async function listening(t, handle) {
+  const server = createServer(handle);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
     server.closeAllConnections();
     server.close();
   });
   return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** Serves what `find` gives for a path, as any static host does, with `headers`. */
+const hosting = (t, find, headers = {}) =>
+  listening(t, (request, response) => {
+    const path = normalize(new URL(request.url, 'http://x').pathname);
+    try {
+      const body = find(path);
+      response.writeHead(200, { 'content-type': TYPES[extname(path) || '.html'] ?? 'application/octet-stream', ...headers }).end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+
+/** Serves a folder below the path `base`; `asked` holds what was asked for. */
+export async function hostFolder(t, folder, base = '/') {
+  const asked = [];
+  const url = await hosting(t, (path) => {
+    asked.push(path);
+    return readFileSync(join(folder, path === base ? 'index.html' : path.slice(base.length)));
+  });
+  return { url: url + base, asked };
+}
+
+/** Serves `/pkg/`, `/contract/` and `/`: the pages; but not the script `missing`. */
+export function startSite(t, missing) {
+  const find = (path) => {
+    const [, place, ...rest] = path.split('/');
+    if (missing !== undefined && rest.at(-1) === missing) throw new Error('as if it were not there');
+    const folder = { pkg: 'pkg-template', contract: 'tests/contract' }[place];
+    const body = readFileSync(folder ? join(root, folder, ...rest) : join(root, 'tests/browser/pages', path === '/' ? 'index.html' : path));
+    // Workers know no import maps.
+    return place === 'contract' ? body.toString().replace("'node:assert/strict'", "'/assert.js'") : body;
+  };
+  return hosting(t, find, { 'content-security-policy': CSP });
 }
 
 const FLAGS = [

@@ -44,7 +44,7 @@ test('the npm package', async (t) => {
   });
 
   await t.test('serves a strict TypeScript program', () => {
-    writeFileSync(join(app, 'user.mts'), "import { version } from 'smart-fetch';\nexport const text: string = await version();\n");
+    writeFileSync(join(app, 'user.mts'), "import { version } from 'smart-fetch';\nimport { init } from 'smart-fetch/slim';\nawait init({ simd: new URL('https://x/y.wasm') });\nexport const text: string = await version();\n");
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
     program(process.execPath, [tsc, '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--lib', 'es2023,dom', 'user.mts'], { cwd: app });
   });
