@@ -5,7 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { Failure, root } from '../../scripts/lib/run.mjs';
-import { factsOf, readResources } from './snapshot.mjs';
+import { canonical, factsOf, readResources } from './snapshot.mjs';
 import { targetsOf, writeHydrationData } from './hydration-data.mjs';
 
 const CLI = join(root, 'node-cli/bin/smart-fetch.js');
@@ -38,6 +38,7 @@ function runProgram([program, ...args], cwd) {
  * @property {(folder: string) => void} [before] changes the folder of each lane
  * @property {number} [ours] exit status that ours may have where the reference has 0
  * @property {boolean} [stdout] standard output has to be the same text
+ * @property {boolean} [json] standard output has to be the same JSON: the reference writes letters beyond ASCII as \u escapes
  * @property {boolean} [ownWords] what goes to standard error may differ
  *
  * @typedef {object} Scenario
@@ -120,6 +121,7 @@ function writeKey(folder, { client }) {
 function factsOfRun(step, { code, stdout }) {
   const facts = [`exit ${step.ours !== undefined && [0, step.ours].includes(code) ? '(as meant)' : code}`];
   if (step.stdout) facts.push(`stdout: ${flat(stdout)}`);
+  if (step.json) facts.push(`stdout: ${canonical({ ...JSON.parse(stdout), id: '' })}`);
   return facts;
 }
 

@@ -238,3 +238,12 @@ test('setData with a stamp and with another folder: changes and deletions at a t
   assert.deepEqual(await deleted('2025-07-01T00:00:00Z'), []);
   assert.match((await linesOf((await deleted('2025-05-01T00:00:00Z'))[0])).join(), /"url":"Patient\/gone"/);
 });
+
+test('alwaysWhole: all Patients come whatever _since and _lastUpdated say, other types do not', async (t) => {
+  const sbx = await sandbox(t, { data: undefined, patients: 3, faults: { alwaysWhole: 'Patient' } });
+  const { output } = await manifestOf(sbx, '', '_type=Patient,Condition&_since=2025-01-01T00:00:00Z');
+  assert.deepEqual(output.map(({ type, count }) => [type, count]), [['Patient', 3]]);
+  const found = async (query) => (await request(`${sbx.url}/${query}`)).json.total;
+  assert.equal(await found('Patient?_id=pt-000001&_lastUpdated=gt2025-01-01'), 1);
+  assert.equal(await found('Condition?patient=pt-000001&_lastUpdated=gt2025-01-01'), 0);
+});

@@ -86,6 +86,7 @@ export const FAULTS = {
   deleted: number(0, 'percent of rows reported in deleted (needs _since)'),
   deletedPost: bool('deleted Bundles hold a POST entry too'),
   danglingContinuation: bool('continuesInFile of the last file names a file that does not exist'),
+  alwaysWhole: list('types of which all resources come, whatever _since or _lastUpdated says (some servers do so with Patient)'),
   // Files
   onlyFiles: list('numbers (from 1) of the files that the file faults below concern; empty: all'),
   fileFail: script('answers of each file'),

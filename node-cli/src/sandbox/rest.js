@@ -71,7 +71,9 @@ async function checkPatient(ctx, patient, type, id) {
 
 async function findRows(ctx, type, params, patient) {
   const options = { unsupported: ctx.faults.noSearchParams, lenient: /handling=lenient/.test(ctx.req.headers.prefer ?? '') };
-  const query = parseQuery(type, params, options);
+  const asked = new URLSearchParams(params);
+  if (ctx.faults.alwaysWhole.includes(type)) asked.delete('_lastUpdated');
+  const query = parseQuery(type, asked, options);
   const table = await (await ctx.store()).table(type);
   if (!table) return { total: 0 };
   let rows = await query.rows(table);

@@ -23,7 +23,7 @@ const SYSTEM_ONLY = new Set(['Binary', 'Group']);
  */
 export async function planFiles({ store, level, members, params, faults, scopes }) {
   if (faults.empty) return [];
-  const selections = await selectRows({ store, level, members, params, scopes });
+  const selections = await selectRows({ store, level, members, params, scopes, faults });
   const deleted = deletedSince(store, params, scopes);
   if (faults.deleted > 0 && params.since !== null) deleted.push(...takeDeleted(selections, faults.deleted));
   const files = params.organized
@@ -35,7 +35,7 @@ export async function planFiles({ store, level, members, params, faults, scopes 
   return files;
 }
 
-async function selectRows({ store, level, members, params, scopes }) {
+async function selectRows({ store, level, members, params, scopes, faults }) {
   const wanted = params.types ?? store.types().filter((type) => level === 'system' || !SYSTEM_ONLY.has(type));
   if (params.provenance && store.types().includes('Provenance') && !wanted.includes('Provenance')) wanted.push('Provenance');
   const selections = [];
@@ -45,14 +45,16 @@ async function selectRows({ store, level, members, params, scopes }) {
     if (shared && members && params.types === null) continue; // a group's own record, unless they are asked for
     const table = await store.table(type);
     if (!table) continue;
-    const rows = await rowsOf(table, { members: shared ? null : members, params, filters: params.typeFilters.get(type) });
+    const { until, since } = params;
+    const times = { until, since: faults.alwaysWhole.includes(type) ? null : since };
+    const rows = await rowsOf(table, { members: shared ? null : members, times, filters: params.typeFilters.get(type) });
     if (rows === null || rows.length > 0) selections.push({ type, table, rows });
   }
   return selections;
 }
 
 /** Row numbers, or null for all. */
-async function rowsOf(table, { members, params: { since, until }, filters }) {
+async function rowsOf(table, { members, times: { since, until }, filters }) {
   if (!members && !filters && since === null && until === null) return null;
   await table.indexed();
   let rows;
