@@ -8,7 +8,7 @@ import { Job } from './job.js';
 /**
  * One thing to do, as plain data: it may cross to a worker.
  * @typedef {object} Call
- * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'single' | 'bundle' | 'doctor'} operation
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'single' | 'bundle' | 'merge' | 'doctor'} operation
  * @property {object} config options in the core's form
  * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]

@@ -30,5 +30,14 @@ export function folderJobs(execute) {
      * @returns {Job<import('./index.d.ts').BundleReport>}
      */
     bundle: (folder, options = {}) => start('bundle', options, folder),
+
+    /**
+     * Puts the current state of a managed folder into another one.
+     * @param {AnyFolder} folder
+     * @param {AnyFolder} out
+     * @param {import('./index.d.ts').MergeOptions} [options]
+     * @returns {Job<import('./index.d.ts').MergeReport>}
+     */
+    merge: (folder, out, options = {}) => start('merge', options, out, folder),
   };
 }

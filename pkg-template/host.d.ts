@@ -195,6 +195,7 @@ export interface Core {
   bulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BulkReport>;
   cancelBulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<void>;
   bundle(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BundleReport>;
+  merge(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').MergeReport>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
   doctor(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').DoctorReport>;
   resourceTypes(): { usual: string[]; all: string[] };

@@ -15,6 +15,7 @@
 //! | [`ndjson`] | the file pipeline: decode, check, count, encode |
 //! | [`bulk`] | Bulk Data `$export`: kick-off, status, manifest, download, clean-up |
 //! | [`bundle`] | all data files of a folder as one Bundle file |
+//! | [`merge`] | the current state of a managed folder, in a folder of its own |
 //! | [`folder`] | the folder: names, `.metadata`, ledger, commit, the bulk export log |
 //! | [`hydrate`] | what an export left out: the table of tasks, references, attachments |
 //! | [`update`] | what to ask for: types, filters, since when |
@@ -33,6 +34,7 @@ pub mod folder;
 pub mod http;
 pub mod hydrate;
 pub mod job;
+pub mod merge;
 pub mod ndjson;
 pub mod platform;
 mod progress;

@@ -58,6 +58,23 @@ Exit status:
   smart-fetch single 'Observation?patient=123&category=laboratory' -c site.toml --compact
   smart-fetch single Binary/note-7 -c site.toml --binary > note.pdf`,
   },
+  merge: {
+    summary: 'put the current state of a managed folder into another one',
+    description: 'Applies all exports of the managed folder DIR in order, deletions too, and puts the latest version of each resource into another folder: as a whole new export would. DIR is only read.',
+    operand: 'DIR',
+    flags: [{ name: 'out', value: 'DIR', kind: 'text', group: 'Output:', help: 'folder to merge into: an empty one, or an earlier merge of DIR, which is brought up to date' }, ...LOCAL_OUTPUT],
+    after: `Of two versions of a resource the one of the later export counts; within one export that with the later
+meta.lastUpdated. A whole export of a type stands for all before it. With a deleted Patient goes what has it as its
+subject or patient.
+
+Examples:
+  smart-fetch merge out --out current
+  smart-fetch merge out --out current --no-compression
+
+Exit status:
+  0  done
+  3  done, but something could not be merged: an unfinished export, or rows that are no resources (named)`,
+  },
   bundle: {
     summary: 'make one Bundle of the files in a folder',
     description: 'Makes one Bundle of all FHIR data in DIR. Caution: this will delete all current FHIR data in the folder, replacing it with the Bundle file. Nothing is deleted before the Bundle is complete.',

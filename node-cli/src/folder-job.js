@@ -2,11 +2,25 @@ import { stat } from 'node:fs/promises';
 import { CommandError, EXIT, UsageError } from './exit-codes.js';
 import { onInterrupt } from './interrupt.js';
 import { refuseUrl } from './output-folder.js';
-import { Output } from './output.js';
+import { formatCount, Output } from './output.js';
 import { openProgress } from './progress.js';
+import { oneLine } from './progress/words.js';
 
 /** How long a job that was told to stop may take for it. */
 const GRACE_MILLIS = 1500;
+
+/** How many of a kind are named. */
+const NAMED = 20;
+
+/**
+ * Lines of a list: the first of `texts`, and how many there are beyond.
+ * @param {string[]} texts
+ */
+export function listed(texts) {
+  const named = texts.slice(0, NAMED).map((text) => `\n - ${oneLine(text)}`);
+  const more = texts.length - named.length;
+  return [...named, ...(more > 0 ? [`\n - and ${formatCount(more)} more`] : [])].join('');
+}
 
 /**
  * Sees to it that `path` is a folder that is there.

@@ -9,6 +9,7 @@ pub mod managed;
 pub mod metadata;
 pub mod row_file;
 pub mod rows;
+pub(crate) mod sorter;
 pub mod state;
 pub mod view;
 

@@ -8,6 +8,7 @@ use super::convert::{thrown, to_js};
 use super::host::{Host, JsPlatform};
 use super::{input, until};
 use crate::bundle::BundleConfig;
+use crate::merge::MergeConfig;
 
 /// Makes a Bundle of the host's folder (`BundleConfig`); resolves to a `BundleReport`.
 #[wasm_bindgen]
@@ -15,5 +16,14 @@ pub async fn bundle(host: Host, config: JsValue, cancelled: Promise) -> Result<J
     let config: BundleConfig = input(&config)?;
     let platform = JsPlatform::new(host);
     let report = until("bundle", cancelled, crate::bundle::bundle(&platform, &config)).await;
+    Ok(to_js(&report.map_err(|error| thrown(&error))?))
+}
+
+/// Merges the managed folder that is the host's source into the host's folder (`MergeConfig`); resolves to a `MergeReport`.
+#[wasm_bindgen]
+pub async fn merge(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
+    let config: MergeConfig = input(&config)?;
+    let platform = JsPlatform::new(host);
+    let report = until("merge", cancelled, crate::merge::merge(&platform, &config)).await;
     Ok(to_js(&report.map_err(|error| thrown(&error))?))
 }

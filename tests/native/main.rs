@@ -26,6 +26,7 @@ mod hydrate_server;
 mod job;
 mod job_manifests;
 mod managed;
+mod merge;
 mod ndjson;
 mod politeness;
 mod protocol;

@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { Folder } from '../../pkg-template/folder.js';
 import { load } from '../../pkg-template/load-node.js';
 import { LocalAccess } from '../../pkg-template/local.js';
-import { Client, bundle, folders, openFolder, zip } from '../../pkg-template/node.js';
+import { Client, bundle, folders, memoryFolder, merge, openFolder, zip } from '../../pkg-template/node.js';
 import { Gate } from '../gate.mjs';
 import { unzip } from '../browser/unzip.mjs';
 import { folder as temporary, sandbox } from './helpers.mjs';
@@ -135,4 +135,19 @@ test('bundle: one file in the place of all, its progress told', async (t) => {
   assert.deepEqual(readdirSync(path), ['Bundle.json']);
   await assert.rejects(bundle(await openFolder(path), { compress: false }).result, { code: 'mismatch' });
   await assert.rejects(bundle(await openFolder(join(path, 'nowhere'))).result, { code: 'notFound' });
+});
+
+test('merge: the state of a managed folder in another one, in memory too', async (t) => {
+  const path = join(temporary(t), 'managed');
+  mkdirSync(join(path, '001.one'), { recursive: true });
+  writeFileSync(join(path, '.metadata'), JSON.stringify({ 'fhir-url': 'https://ehr.example/fhir', group: null, kind: 'managed' }));
+  writeFileSync(join(path, '001.one', '.metadata'), JSON.stringify({ kind: 'output', complete: true }));
+  writeFileSync(join(path, '001.one', 'Patient.001.ndjson'), '{"resourceType":"Patient","id":"1","v":1}\n{"resourceType":"Patient","id":"1","v":2}\n');
+  const out = memoryFolder();
+  const report = await merge(await openFolder(path), out).result;
+  assert.equal(report.exitStatus, 0);
+  assert.deepEqual(report.types, { Patient: { files: 1, resources: 1 } });
+  assert.deepEqual(await all(out.resources('Patient')), [{ resourceType: 'Patient', id: '1', v: 2 }]);
+  assert.equal((await out.status()).complete, true);
+  await assert.rejects(merge(out, memoryFolder()).result, { code: 'mismatch' });
 });
