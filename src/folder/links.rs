@@ -91,7 +91,7 @@ async fn wanted<P: Platform>(platform: &P) -> Result<Vec<(String, String)>> {
 
 /// The exports whose files of a type are current. A type that comes by hydration follows the types that it comes from; one
 /// that a server sends though nobody asked for it follows all.
-fn active_of(exports: &[Export], resource_type: &str) -> BTreeSet<usize> {
+pub(crate) fn active_of(exports: &[Export], resource_type: &str) -> BTreeSet<usize> {
     let is_asked = exports.iter().any(|export| export.filters(resource_type).is_some());
     let mut active = BTreeSet::new();
     let mut add = |source: &str| active.extend(current(exports, source));

@@ -232,8 +232,8 @@ mod tests {
             for entry in entries {
                 sorter.push(*entry).await?;
             }
-            let (mut sorted, mut all) = (sorter.finish().await?, Vec::new());
-            while let Some(entry) = sorted.next().await? {
+            let (mut in_order, mut all) = (sorter.finish().await?, Vec::new());
+            while let Some(entry) = in_order.next().await? {
                 all.push(entry);
             }
             Ok(all)

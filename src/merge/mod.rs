@@ -6,7 +6,7 @@
 //! | from one export | the one with the later `meta.lastUpdated`; else the one that comes later in the order of files |
 //! | a deletion | ends what earlier exports gave; of a Patient, with all that has it as its subject or patient |
 //!
-//! A whole export of a type (no `since`, no filter, done) stands for all before it. Rows are copied byte for byte. Memory: a
+//! Of each type, the exports count that the folder's links lead to: a whole one stands for all before it. Rows are copied byte for byte. Memory: a
 //! bit per row, and 24 MB of entries that are sorted; the rest of the entries is on disk (24 bytes a row, while it runs).
 
 mod choose;
@@ -128,7 +128,7 @@ async fn run<P: Platform>(
 ) -> Result<(Plan, Vec<copy::Made>)> {
     let mut plan = Plan::load(source).await?;
     report.problems = std::mem::take(&mut plan.problems);
-    report.runs = plan.runs.iter().map(|run| run.name.clone()).collect();
+    report.runs = plan.runs.iter().map(|run| run.export.folder.name.clone()).collect();
     let chosen = choose::choose(platform, storage, &mut plan, report).await?;
     report.rows = chosen.rows;
     let made = copy::copy(platform, storage, &plan, &chosen, config.compress).await?;
@@ -200,9 +200,9 @@ async fn finish<P: Platform>(
     let asked = plan.asked();
     let mut filters = Map::new();
     let mut earliest: Option<&str> = None;
-    for (resource_type, run) in &asked {
-        filters.insert((*resource_type).to_owned(), run.filters(resource_type).cloned().unwrap_or_default());
-        if let Some(time) = run.done(resource_type) {
+    for (resource_type, export) in &asked {
+        filters.insert((*resource_type).to_owned(), export.filters(resource_type).into_iter().flatten().collect());
+        if let Some(time) = export.done(resource_type) {
             state.mark_done(resource_type, time);
             let millis = |time: &str| FhirTime::parse(time).map(|time| time.millis(0));
             earliest = Some(earliest.filter(|earliest| millis(earliest) <= millis(time)).unwrap_or(time));

@@ -1,13 +1,12 @@
-//! What there is to merge: the runs of a managed folder, in order, and their files.
+//! What there is to merge: the exports of a managed folder, in order, and their files.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Result;
-use crate::folder::metadata::{Kind, Metadata};
-use crate::folder::rows::data_files;
-use crate::platform::{Platform, Storage};
+use crate::folder::data_files;
+use crate::folder::history::{self, Export};
+use crate::folder::links::active_of;
+use crate::platform::Platform;
 
 /// The exports of a managed folder, and what is read of each.
 pub(super) struct Plan {
@@ -21,8 +20,7 @@ pub(super) struct Plan {
 
 /// One export.
 pub(super) struct Run {
-    pub(super) name: String,
-    pub(super) metadata: Metadata,
+    pub(super) export: Export,
     /// Files of deletions.
     pub(super) deletions: Vec<String>,
 }
@@ -39,63 +37,43 @@ pub(super) struct SourceFile {
 }
 
 impl Plan {
-    /// Looks at the folder that `source` is at work in.
+    /// Looks at the folder that `source` is at work in. Of each type, the exports count that links would lead to.
     pub(super) async fn load<P: Platform>(source: &P) -> Result<Self> {
-        let mut names: Vec<(u64, String)> = Vec::new();
-        for entry in source.storage().list("").await?.into_iter().filter(|entry| entry.is_dir) {
-            if let Some((number, _)) = entry.name.split_once('.')
-                && number.bytes().all(|byte| byte.is_ascii_digit())
-                && let Ok(number) = number.parse()
-            {
-                names.push((number, entry.name));
+        let exports = history::load(source).await?;
+        let newest = exports.len().saturating_sub(1);
+        let mut active: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        let (mut files, mut deletions, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, export) in exports.iter().enumerate().rev() {
+            let name = &export.folder.name;
+            let inside = source.within(name);
+            if !export.is_complete() {
+                problems.push(format!("{name} is not complete: run its export again, then merge once more."));
             }
-        }
-        names.sort_unstable();
-        let mut plan = Self { runs: Vec::new(), files: Vec::new(), problems: Vec::new() };
-        for (index, (_, name)) in names.into_iter().enumerate() {
-            plan.add(source, index, name).await?;
-        }
-        plan.leave_out_superseded();
-        Ok(plan)
-    }
-
-    async fn add<P: Platform>(&mut self, source: &P, run: usize, name: String) -> Result<()> {
-        let inside = source.within(&name);
-        let metadata = Metadata::load(&inside, Kind::Output)
-            .await
-            .map_err(|error| error.reworded(|message| format!("{name}: {message}")))?;
-        if metadata.get("complete").and_then(Value::as_bool) != Some(true) {
-            self.problems.push(format!("{name} is not complete: run its export again, then merge once more."));
-        }
-        for file in data_files(inside.storage(), "").await? {
-            let path = format!("{name}/{}", file.path);
-            match file.resource_type {
-                Some(resource_type) => {
-                    self.files.push(SourceFile { run, path, resource_type, before: 0, rows: 0 });
+            for file in data_files(inside.storage(), "").await? {
+                let path = format!("{name}/{}", file.path);
+                let Some(resource_type) = file.resource_type else {
+                    problems.push(format!("{path} is left out, since it says no resource type."));
+                    continue;
+                };
+                let active = active.entry(resource_type.clone()).or_insert_with(|| active_of(&exports, &resource_type));
+                // Where none counts yet, what is there is better than nothing; the export is not complete then, which is told.
+                if active.is_empty() || active.contains(&index) {
+                    files.push(SourceFile { run: newest - index, path, resource_type, before: 0, rows: 0 });
                 }
-                None => self.problems.push(format!("{path} is left out, since it says no resource type.")),
             }
+            let deleted = data_files(inside.storage(), "deleted").await?;
+            deletions.push(deleted.into_iter().map(|file| format!("{name}/{}", file.path)).collect());
         }
-        let deleted = data_files(inside.storage(), "deleted").await?;
-        let deletions = deleted.into_iter().map(|file| format!("{name}/{}", file.path)).collect();
-        self.runs.push(Run { name, metadata, deletions });
-        Ok(())
-    }
-
-    /// Leaves out the files of each type that are older than its newest whole export: what that does not have any more is
-    /// gone.
-    fn leave_out_superseded(&mut self) {
-        let runs = &self.runs;
-        let newest_whole = |resource_type: &str| runs.iter().rposition(|run| run.is_whole(resource_type)).unwrap_or(0);
-        self.files.retain(|file| file.run >= newest_whole(&file.resource_type));
+        let runs = exports.into_iter().rev().zip(deletions).map(|(export, deletions)| Run { export, deletions });
+        Ok(Self { runs: runs.collect(), files, problems })
     }
 
     /// The types that were asked for, each with the last export that did.
-    pub(super) fn asked(&self) -> BTreeMap<&str, &Run> {
+    pub(super) fn asked(&self) -> BTreeMap<&str, &Export> {
         let mut asked = BTreeMap::new();
         for run in &self.runs {
-            for (name, _) in run.metadata.get("filters").and_then(Value::as_object).into_iter().flatten() {
-                asked.insert(name.as_str(), run);
+            for name in run.export.types() {
+                asked.insert(name, &run.export);
             }
         }
         asked
@@ -107,28 +85,5 @@ impl Plan {
         types.sort_unstable();
         types.dedup();
         types
-    }
-}
-
-impl Run {
-    /// The filters of a type; `None` if the export is not about it.
-    pub(super) fn filters(&self, resource_type: &str) -> Option<&Value> {
-        self.metadata.get("filters")?.get(resource_type)
-    }
-
-    /// The time to which a type is done.
-    pub(super) fn done(&self, resource_type: &str) -> Option<&str> {
-        self.metadata.get("done")?.get(resource_type)?.as_str()
-    }
-
-    /// Whether it has all resources of a type, as of its time.
-    fn is_whole(&self, resource_type: &str) -> bool {
-        let is_since = self
-            .metadata
-            .get("sinceResources")
-            .and_then(Value::as_array)
-            .is_some_and(|types| types.iter().any(|name| name == resource_type));
-        let unfiltered = self.filters(resource_type).and_then(Value::as_array).is_some_and(Vec::is_empty);
-        unfiltered && !is_since && self.done(resource_type).is_some()
     }
 }

@@ -141,7 +141,7 @@ test('merge: the state of a managed folder in another one, in memory too', async
   const path = join(temporary(t), 'managed');
   mkdirSync(join(path, '001.one'), { recursive: true });
   writeFileSync(join(path, '.metadata'), JSON.stringify({ 'fhir-url': 'https://ehr.example/fhir', group: null, kind: 'managed' }));
-  writeFileSync(join(path, '001.one', '.metadata'), JSON.stringify({ kind: 'output', complete: true }));
+  writeFileSync(join(path, '001.one', '.metadata'), JSON.stringify({ kind: 'output', filters: { Patient: [] }, complete: true }));
   writeFileSync(join(path, '001.one', 'Patient.001.ndjson'), '{"resourceType":"Patient","id":"1","v":1}\n{"resourceType":"Patient","id":"1","v":2}\n');
   const out = memoryFolder();
   const report = await merge(await openFolder(path), out).result;
