@@ -59,7 +59,7 @@ export async function allSteps() {
   const clippy = ['clippy', '--locked', '--all-targets', '--features', 'testing', '--', '-D', 'warnings'];
   const wasmClippy = ({ cargo }) => ['clippy', '--locked', '--lib', '--target', 'wasm32-unknown-unknown', ...cargo, '--', '-D', 'warnings'];
   const steps = [
-    { name: 'fmt', group: 'quick', run: program('cargo', ['fmt', '--check']) },
+    { name: 'fmt', group: 'quick', run: program('cargo', ['fmt', '--all', '--check']) },
     { name: 'layers', group: 'quick', run: check(checkLayers) },
     { name: 'files', group: 'quick', run: check(checkFiles) },
     { name: 'clippy', group: 'quick', run: program('cargo', clippy) },

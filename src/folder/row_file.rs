@@ -3,10 +3,10 @@
 
 use super::layout::{self, PART};
 use super::rows::Rows;
+use crate::Result;
 use crate::fhir::raw::compact;
 use crate::ndjson::{Decoder, Gzip};
 use crate::platform::{FileWriter, Storage, WriteMode};
-use crate::{Error, ErrorKind, Result};
 
 /// Bytes that are gathered before they are encoded, and before they are written.
 const BATCH: usize = 128 << 10;
@@ -140,7 +140,7 @@ impl<'a, S: Storage> RowWriter<'a, S> {
         if self.rows.len() < BATCH {
             return Ok(());
         }
-        self.encode()?;
+        self.encode();
         if self.ready.len() < BATCH { Ok(()) } else { self.write().await }
     }
 
@@ -170,7 +170,7 @@ impl<'a, S: Storage> RowWriter<'a, S> {
 
     /// Makes all rows so far safe against a crash, and returns the length that [`RowWriter::resume`] may be given.
     pub async fn checkpoint(&mut self) -> Result<u64> {
-        self.end_member()?;
+        self.end_member();
         self.write().await?;
         self.writer.flush().await?;
         Ok(self.written)
@@ -201,24 +201,20 @@ impl<'a, S: Storage> RowWriter<'a, S> {
         let _ = self.storage.remove(&part(&self.name)).await;
     }
 
-    fn encode(&mut self) -> Result<()> {
+    fn encode(&mut self) {
         if !self.compress {
             self.ready.append(&mut self.rows);
-            return Ok(());
-        }
-        if !self.rows.is_empty() {
+        } else if !self.rows.is_empty() {
             let encoder = self.encoder.get_or_insert_with(Gzip::new);
-            encoder.encode(&self.rows, &mut self.ready).map_err(|what| encoding(&self.name, &what))?;
+            encoder.encode(&self.rows, &mut self.ready);
             self.rows.clear();
         }
-        Ok(())
     }
 
-    fn end_member(&mut self) -> Result<()> {
-        self.encode()?;
-        match self.encoder.take() {
-            Some(mut encoder) => encoder.finish(&mut self.ready).map_err(|what| encoding(&self.name, &what)),
-            None => Ok(()),
+    fn end_member(&mut self) {
+        self.encode();
+        if let Some(mut encoder) = self.encoder.take() {
+            encoder.finish(&mut self.ready);
         }
     }
 
@@ -246,8 +242,4 @@ fn count_rows(decoder: &mut Decoder) -> Result<u64> {
 
 fn part(name: &str) -> String {
     format!("{name}{PART}")
-}
-
-fn encoding(name: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, "write", format!("{name}: {what}."))
 }

@@ -3,7 +3,8 @@
 //! The framing is our own because a file may have several members, its bytes may have to be stored as they came, and the
 //! two DEFLATE engines of flate2 share only the raw interface.
 
-use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+use smart_fetch_deflate::Deflate;
 
 /// The first two bytes of every gzip member.
 pub(super) const MAGIC: [u8; 2] = [0x1F, 0x8B];
@@ -204,50 +205,38 @@ fn header_length(bytes: &[u8]) -> Result<Option<usize>, String> {
     Ok((bytes.len() >= at).then_some(at))
 }
 
-/// Encodes gzip: one member, level 6, no name and no time, so that the same data give the same bytes.
+/// Encodes gzip: one member, no name and no time, so that the same data give the same bytes.
 #[derive(Debug)]
 pub(crate) struct Gzip {
-    deflate: Compress,
+    deflate: Deflate,
     crc: Crc,
     started: bool,
 }
 
 impl Gzip {
     pub(crate) fn new() -> Self {
-        Self { deflate: Compress::new(Compression::new(6), false), crc: Crc::new(), started: false }
+        Self { deflate: Deflate::default(), crc: Crc::new(), started: false }
     }
 
     /// Encodes all of `input`, appending to `output` what is ready.
-    pub(crate) fn encode(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), String> {
-        self.run(input, output, FlushCompress::None)
+    pub(crate) fn encode(&mut self, input: &[u8], output: &mut Vec<u8>) {
+        self.start(output);
+        self.crc.update(input);
+        self.deflate.push(input, output);
     }
 
     /// Ends the member.
-    pub(crate) fn finish(&mut self, output: &mut Vec<u8>) -> Result<(), String> {
-        self.run(&[], output, FlushCompress::Finish)?;
+    pub(crate) fn finish(&mut self, output: &mut Vec<u8>) {
+        self.start(output);
+        self.deflate.finish(output);
         output.extend_from_slice(&self.crc.sum().to_le_bytes());
         output.extend_from_slice(&self.crc.amount().to_le_bytes());
-        Ok(())
     }
 
-    fn run(&mut self, mut input: &[u8], output: &mut Vec<u8>, flush: FlushCompress) -> Result<(), String> {
-        if !self.started {
+    fn start(&mut self, output: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.started, true) {
             // Method 8, no flags, no time, no extra flags, unknown system.
             output.extend_from_slice(&[MAGIC[0], MAGIC[1], 8, 0, 0, 0, 0, 0, 0, 255]);
-            self.started = true;
-        }
-        self.crc.update(input);
-        loop {
-            output.reserve(32 << 10);
-            let before = self.deflate.total_in();
-            let status = self.deflate.compress_vec(input, output, flush);
-            input = &input[(self.deflate.total_in() - before) as usize..];
-            let room_left = output.len() < output.capacity();
-            match status.map_err(|error| format!("compressing failed: {error}"))? {
-                Status::StreamEnd => return Ok(()),
-                _ if input.is_empty() && room_left && matches!(flush, FlushCompress::None) => return Ok(()),
-                _ => {}
-            }
         }
     }
 }

@@ -8,6 +8,8 @@
 
 mod check;
 mod decode;
+#[cfg(test)]
+mod deflate_tests;
 mod gzip;
 mod json;
 #[cfg(test)]

@@ -32,8 +32,6 @@ pub(super) enum Flaw {
     Torn(String),
     /// It is a web page.
     Markup,
-    /// Encoding failed.
-    Encoder(String),
 }
 
 /// What is put out.
@@ -63,18 +61,17 @@ impl Output {
     }
 
     /// Takes NDJSON.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         if let Some(encoder) = &mut self.encoder {
-            return encoder.encode(bytes, &mut self.ready).map_err(Flaw::Encoder);
+            encoder.encode(bytes, &mut self.ready);
+        } else {
+            self.ready.extend_from_slice(bytes);
         }
-        self.ready.extend_from_slice(bytes);
-        Ok(())
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), Flaw> {
-        match &mut self.encoder {
-            Some(encoder) => encoder.finish(&mut self.ready).map_err(Flaw::Encoder),
-            None => Ok(()),
+    pub(super) fn finish(&mut self) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.finish(&mut self.ready);
         }
     }
 }
@@ -184,7 +181,8 @@ impl Pipeline {
             }
             Reader::Organized(splitter) => splitter.finish(&mut self.outputs)?,
         }
-        self.outputs.iter_mut().try_for_each(Output::finish)
+        self.outputs.iter_mut().for_each(Output::finish);
+        Ok(())
     }
 
     /// Ends the start: no more input will come. To be called before [`Pipeline::finish`].
@@ -320,8 +318,9 @@ impl Pipeline {
                 }
                 match self.outputs.first_mut() {
                     Some(output) if !self.raw => output.push(bytes),
-                    _ => Ok(()),
+                    _ => {}
                 }
+                Ok(())
             }
             Reader::Organized(splitter) => splitter.feed(bytes, &mut self.outputs),
         }

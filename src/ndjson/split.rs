@@ -83,16 +83,16 @@ impl Splitter {
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (piece, after) = (&rest[..end], &rest[end + 1..]);
             if self.line.is_empty() && !self.overlong {
-                self.sort(piece, outputs)?;
+                self.sort(piece, outputs);
             } else {
-                self.hold(piece, outputs)?;
+                self.hold(piece, outputs);
                 let line = std::mem::take(&mut self.line);
                 if std::mem::take(&mut self.overlong) {
-                    part(outputs, UNKNOWN, self.compress).push(b"\n")?;
+                    part(outputs, UNKNOWN, self.compress).push(b"\n");
                     self.tally.bad(self.validator.line(), 0, format!("longer than {MAX_LINE} bytes"));
                     self.validator.skip_line();
                 } else {
-                    self.sort(&line, outputs)?;
+                    self.sort(&line, outputs);
                 }
             }
             if self.tally.is_markup() {
@@ -100,7 +100,8 @@ impl Splitter {
             }
             rest = after;
         }
-        self.hold(rest, outputs)
+        self.hold(rest, outputs);
+        Ok(())
     }
 
     /// Ends the file.
@@ -110,34 +111,34 @@ impl Splitter {
         if self.overlong || !Validator::is_whole(&line) {
             return Err(torn);
         }
-        self.sort(&line, outputs)?;
+        self.sort(&line, outputs);
         if self.tally.is_markup() { Err(Flaw::Markup) } else { Ok(()) }
     }
 
     /// Keeps a piece of a line.
-    fn hold(&mut self, piece: &[u8], outputs: &mut Vec<Output>) -> Result<(), Flaw> {
+    fn hold(&mut self, piece: &[u8], outputs: &mut Vec<Output>) {
         if !self.overlong && self.line.len() + piece.len() > MAX_LINE {
             self.overlong = true;
-            part(outputs, UNKNOWN, self.compress).push(&std::mem::take(&mut self.line))?;
+            part(outputs, UNKNOWN, self.compress).push(&std::mem::take(&mut self.line));
         }
         if self.overlong {
-            return part(outputs, UNKNOWN, self.compress).push(piece);
+            part(outputs, UNKNOWN, self.compress).push(piece);
+        } else {
+            self.line.extend_from_slice(piece);
         }
-        self.line.extend_from_slice(piece);
-        Ok(())
     }
 
     /// Puts a whole line where it belongs.
-    fn sort(&mut self, line: &[u8], outputs: &mut Vec<Output>) -> Result<(), Flaw> {
+    fn sort(&mut self, line: &[u8], outputs: &mut Vec<Output>) {
         let mut verdict = Verdict::Blank;
         self.validator.feed(line, &mut verdict);
         self.validator.feed(b"\n", &mut verdict);
         let name = match verdict {
-            Verdict::Blank => return Ok(()),
-            Verdict::Resource(kind) if kind == "Parameters" && records::is_block_header(line) => return Ok(()),
+            Verdict::Blank => return,
+            Verdict::Resource(kind) if kind == "Parameters" && records::is_block_header(line) => return,
             Verdict::Resource(kind) => {
                 if self.is_repeated(line) {
-                    return Ok(());
+                    return;
                 }
                 self.tally.resource(&kind, Some(line));
                 kind
@@ -148,8 +149,8 @@ impl Splitter {
             }
         };
         let output = part(outputs, &name, self.compress);
-        output.push(line)?;
-        output.push(b"\n")
+        output.push(line);
+        output.push(b"\n");
     }
 
     fn is_repeated(&mut self, line: &[u8]) -> bool {

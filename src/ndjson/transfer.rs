@@ -7,9 +7,9 @@ use super::refusal;
 use super::request::{self, Part, Sent};
 use super::store::Store;
 use super::wrapped;
+use crate::Result;
 use crate::platform::transfer::{Content, FileFacts, TransferOutcome, TransferProgress, TransferTask};
 use crate::platform::{BodyCoding, Clock, Http, HttpError, HttpErrorKind, Response, Storage, Transfers};
-use crate::{Error, ErrorKind, Result};
 
 /// Bytes between two reports of progress, or the time after which there is one in any case, in milliseconds.
 const PROGRESS_STEP: u64 = 256 << 10;
@@ -85,7 +85,7 @@ impl<H: Http, S: Storage, C: Clock> Try<'_, H, S, C> {
             };
             let ended = chunk.is_none();
             if let Err(flaw) = push(&mut pipeline, chunk.as_deref(), store).await? {
-                return self.flawed(flaw, &pipeline, receiver.received, status);
+                return Ok(flawed(flaw, &pipeline, receiver.received, status));
             }
             let now = self.clock.now_millis();
             if ended || receiver.received - reported >= PROGRESS_STEP || now - reported_at >= PROGRESS_MILLIS {
@@ -121,7 +121,7 @@ impl<H: Http, S: Storage, C: Clock> Try<'_, H, S, C> {
                 store.restart().await?;
                 for chunk in [Some(&bytes[..]), None] {
                     if let Err(flaw) = push(&mut pipeline, chunk, store).await? {
-                        return self.flawed(flaw, &pipeline, facts.received, status);
+                        return Ok(flawed(flaw, &pipeline, facts.received, status));
                     }
                 }
                 let (stored, parts) = store.close(&mut pipeline.outputs).await?;
@@ -130,24 +130,16 @@ impl<H: Http, S: Storage, C: Clock> Try<'_, H, S, C> {
             }
         }
     }
+}
 
-    fn flawed(
-        &self,
-        flaw: Flaw,
-        pipeline: &Pipeline,
-        received: u64,
-        status: &refusal::Status,
-    ) -> Result<TransferOutcome> {
-        match flaw {
-            Flaw::Torn(message) => {
-                let error = HttpError::new(HttpErrorKind::Interrupted, message);
-                Ok(TransferOutcome::Broken { error, received })
-            }
-            Flaw::Markup => Ok(status.refused(pipeline.sample())),
-            Flaw::Encoder(message) => {
-                Err(Error::new(ErrorKind::Unsupported, "download", format!("{}: {message}.", self.task.path)))
-            }
+/// The ending of a transfer whose body is not taken.
+fn flawed(flaw: Flaw, pipeline: &Pipeline, received: u64, status: &refusal::Status) -> TransferOutcome {
+    match flaw {
+        Flaw::Torn(message) => {
+            let error = HttpError::new(HttpErrorKind::Interrupted, message);
+            TransferOutcome::Broken { error, received }
         }
+        Flaw::Markup => status.refused(pipeline.sample()),
     }
 }
 

@@ -46,7 +46,7 @@ fn push(pipeline: &mut Pipeline, piece: &[u8], last: bool) -> std::result::Resul
 
 fn damaged(path: &str, flaw: Flaw) -> Error {
     let what = match flaw {
-        Flaw::Torn(what) | Flaw::Encoder(what) => what,
+        Flaw::Torn(what) => what,
         Flaw::Markup => "it holds a web page".to_owned(),
     };
     Error::new(ErrorKind::Corrupt, "check", format!("{path} is damaged: {what}."))

@@ -45,7 +45,7 @@ pub struct TransferTask {
     pub allow_insecure: bool,
     /// Where to write. For [`Content::Organized`] it is a prefix: each type has a file `{path}.{type}`.
     pub path: String,
-    /// Store as gzip (level 6, or as received) or plain.
+    /// Store as gzip (as received, or encoded) or plain.
     pub compress: bool,
     /// What is expected.
     pub content: Content,
