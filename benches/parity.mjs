@@ -11,14 +11,14 @@ import { parseArgs } from 'node:util';
 import { Failure, main } from '../scripts/lib/run.mjs';
 import { PYTHON_VERSION, ensurePython } from './lib/programs.mjs';
 import { runScenario } from './parity/lanes.mjs';
-import { BULK } from './parity/scenarios-bulk.mjs';
+import { BULK, REAL } from './parity/scenarios-bulk.mjs';
 import { CRAWL } from './parity/scenarios-crawl.mjs';
 import { HYDRATE } from './parity/scenarios-hydrate.mjs';
 import { MANAGED } from './parity/scenarios-managed.mjs';
 
 const SCENARIOS = [...BULK, ...CRAWL, ...MANAGED, ...HYDRATE];
-const SHOWN = 12;
-const WIDTH = 400;
+const SHOWN = 6;
+const WIDTH = 300;
 
 const { values } = parseArgs({
   options: {
@@ -29,8 +29,12 @@ const { values } = parseArgs({
 
 const short = (fact) => (fact.length > WIDTH ? `${fact.slice(0, WIDTH)}…` : fact);
 
+/** The first step of each lane that differs: what comes after it mostly follows from it. */
 function show(differences) {
+  const seen = new Set();
   for (const { lane, step, missing, only } of differences) {
+    if (seen.has(lane) || missing.length + only.length === 0) continue;
+    seen.add(lane);
     for (const [label, facts] of [['only Python', missing], ['only here  ', only]]) {
       for (const fact of facts.slice(0, SHOWN)) console.log(`    ${lane} step ${step}, ${label}: ${short(fact)}`);
       if (facts.length > SHOWN) console.log(`    ${lane} step ${step}, ${label}: … and ${facts.length - SHOWN} more`);
@@ -39,9 +43,10 @@ function show(differences) {
 }
 
 await main(async () => {
-  const chosen = SCENARIOS.filter(({ name }) => !values.only || name.includes(values.only));
+  const all = values.url ? REAL : SCENARIOS;
+  const chosen = all.filter(({ name }) => !values.only || name.includes(values.only));
   if (values.list || chosen.length === 0) {
-    console.log(SCENARIOS.map(({ name }) => name).join('\n'));
+    console.log(all.map(({ name }) => name).join('\n'));
     return;
   }
   const python = await ensurePython(values.cache);

@@ -78,6 +78,24 @@ export const BULK = [
   },
 ];
 
+/** What a server that is not ours can be asked (`--url`): all that it lists, by name, since types that it does not list are asked for by us alone. */
+const LISTED = 'Patient,Encounter,AllergyIntolerance,Condition,DiagnosticReport,DocumentReference,MedicationRequest,Observation,Procedure';
+/** @type {import('./lanes.mjs').Scenario[]} */
+export const REAL = [
+  { name: 'real: everything, then again', steps: [{ args: ['bulk', 'out', ...types(LISTED)] }, { args: ['bulk', 'out', ...types(LISTED)] }] },
+  { name: 'real: no default filters', steps: [{ args: ['bulk', 'out', '--no-default-filters', '--no-compression', ...types('Patient,Observation')] }] },
+  { name: 'real: a type filter', steps: [{ args: ['bulk', 'out', ...types('Patient'), '--type-filter', 'Patient?gender=female'] }] },
+  { name: 'real: since', steps: [{ args: ['bulk', 'out', ...types(LISTED), '--since', '2020-01-01T00:00:00Z'] }] },
+  {
+    name: 'real: managed, in turns', lanes: ['ppp', 'ooo', 'pop', 'opo'],
+    steps: [
+      { args: ['export', 'out', '--nickname', 'a', '--hydration-tasks', 'none', ...types(LISTED)] },
+      { args: ['export', 'out', '--nickname', 'b', '--hydration-tasks', 'none', '--since', 'auto', ...types(LISTED)] },
+      { args: ['export', 'out', '--nickname', 'c', '--hydration-tasks', 'none', ...types('Patient,Condition')] },
+    ],
+  },
+];
+
 function emptyFolder(place) {
   mkdirSync(join(place, 'empty'), { recursive: true });
   writeFileSync(join(place, 'empty/log.ndjson'), '');

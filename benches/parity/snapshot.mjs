@@ -91,7 +91,7 @@ function masker({ since, stamps }) {
     if (typeof value !== 'string') return value;
     if (TIME.test(value)) return maskTime(value);
     const dated = value.replace(/(?<=[?&]_since=)[^&]+/, (time) => encodeURIComponent(maskTime(decodeURIComponent(time))));
-    return sortedTypes(dated).replaceAll(/(?<=\/Group\/[^/]*) (?=[^/]*\/)/g, '%20').replaceAll(/bulkstatus\/[^/"?]+/g, 'bulkstatus/JOB').replaceAll(/bulkfiles\/[^/"?]+\/\d+/g, 'bulkfiles/JOB/N').replaceAll(/[0-9a-f]{16,}/g, 'HEX');
+    return sortedTypes(dated).replaceAll(/(?<=\/Group\/[^/]*) (?=[^/]*\/)/g, '%20').replaceAll(/bulkstatus\/[^/"?]+/g, 'bulkstatus/JOB').replaceAll(/bulkfiles\/[^/"?]+\/\d+/g, 'bulkfiles/JOB/N').replaceAll(/\/eyJ[\w-]+\/|bulkfiles\/\d+\./g, '/JOB/').replaceAll(/[0-9a-f]{16,}/g, 'HEX');
   };
   return mask;
 }
