@@ -1,6 +1,6 @@
 // Proves that Python smart-fetch 1.0.3 and this program leave the same folders behind, alone and in turns.
 //
-//   node benches/parity.mjs [--only TEXT] [--data FOLDER] [--url URL] [--keep FOLDER] [--self] [--list]
+//   node benches/parity.mjs [--only TEXT] [--data FOLDER] [--url URL] [--keep FOLDER] [--cli FILE] [--self] [--list]
 //
 // Both programs run the same commands against the embedded sandbox, and their folders are compared as lists of facts
 // (parity/snapshot.mjs): every resource, .metadata, the log's events, links, deleted/, error/. Ends with 1 on a difference.
@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Failure, main } from '../scripts/lib/run.mjs';
+import { Failure, main, root } from '../scripts/lib/run.mjs';
 import { PYTHON_VERSION, ensurePython } from './lib/programs.mjs';
 import { runScenario } from './parity/lanes.mjs';
 import { BULK, REAL } from './parity/scenarios-bulk.mjs';
@@ -22,7 +22,7 @@ const WIDTH = 300;
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string' }, data: { type: 'string' }, url: { type: 'string' }, keep: { type: 'string' }, list: { type: 'boolean' }, self: { type: 'boolean' },
+    only: { type: 'string' }, data: { type: 'string' }, url: { type: 'string' }, keep: { type: 'string' }, list: { type: 'boolean' }, cli: { type: 'string', default: join(root, 'node-cli/bin/smart-fetch.js') }, self: { type: 'boolean' },
     cache: { type: 'string', default: join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'smart-fetch/bench') },
   },
 });
@@ -55,7 +55,7 @@ await main(async () => {
   const table = [];
   for (const scenario of chosen) {
     const began = performance.now();
-    const differences = await runScenario(scenario, { python, folder: join(folder, scenario.name.replaceAll(/[^a-z0-9]+/gi, '-')), data: values.data, url: values.url, self: values.self });
+    const differences = await runScenario(scenario, { python, cli: values.cli, folder: join(folder, scenario.name.replaceAll(/[^a-z0-9]+/gi, '-')), data: values.data, url: values.url, self: values.self });
     const count = differences.reduce((sum, { missing, only }) => sum + missing.length + only.length, 0);
     const reasons = [...new Set(differences.flatMap(({ known }) => [...known]))];
     const verdict = count === 0 ? 'same' : `${count} differences`;

@@ -4,11 +4,10 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
-import { Failure, root } from '../../scripts/lib/run.mjs';
+import { Failure } from '../../scripts/lib/run.mjs';
 import { canonical, factsOf, readResources } from './snapshot.mjs';
 import { targetsOf, writeHydrationData } from './hydration-data.mjs';
 
-const CLI = join(root, 'node-cli/bin/smart-fetch.js');
 /** A zone with a changing offset, and a terminal so wide that the reference breaks no line. */
 const ENV = { ...process.env, TZ: 'America/New_York', COLUMNS: '400', NO_COLOR: '1' };
 const LIMIT = 300_000;
@@ -53,11 +52,11 @@ function runProgram([program, ...args], cwd) {
 
 /**
  * @param {Scenario} scenario
- * @param {{python: string, folder: string, data?: string, url?: string, self?: boolean}} options `self`: the reference in the place of
+ * @param {{python: string, cli: string, folder: string, data?: string, url?: string, self?: boolean}} options `self`: the reference in the place of
  *   ours, which shows what it does not do the same way twice
  * @returns {Promise<{lane: string, step: number, only: string[], missing: string[], known: Set<string>}[]>} differences
  */
-export async function runScenario(scenario, { python, folder, data, url, self = false }) {
+export async function runScenario(scenario, { python, cli, folder, data, url, self = false }) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const clock = { since: Math.floor(Date.now() / 1000) * 1000, stamps: new Set() };
@@ -73,7 +72,7 @@ export async function runScenario(scenario, { python, folder, data, url, self = 
         const place = join(folder, lane);
         mkdirSync(place, { recursive: true });
         step.before?.(place);
-        const program = self || lane[n] === 'p' ? [python] : [process.execPath, CLI];
+        const program = self || lane[n] === 'p' ? [python] : [process.execPath, cli];
         const args = step.offline ? step.args : [...step.args, '--fhir-url', url ?? sandbox.url, ...credentials];
         const result = await runProgram([...program, ...args], place);
         writeFileSync(join(folder, `${lane}.${n + 1}.txt`), `$ smart-fetch ${args.join(' ')}\n${result.stdout}\n--- stderr\n${result.stderr}\n--- exit ${result.code}\n`);
