@@ -20,7 +20,7 @@ import { World } from './year/world.mjs';
 const FAULTS = { pending: 0 };
 /** The reference takes it for granted that servers send all patients, also to an update; ours does not. */
 const FOR_PYTHON = { ...FAULTS, alwaysWhole: ['Patient'] };
-const CLI = join(root, 'node-cli/bin/smart-fetch.js');
+const OURS = [process.execPath, join(root, 'node-cli/bin/smart-fetch.js')];
 const TYPES = 'Patient,Encounter,Condition,Observation,Procedure';
 const MORE = `${TYPES},Device,Immunization`;
 const LABS = ['--type-filter', 'Observation?category=laboratory'];
@@ -111,8 +111,8 @@ async function playYear(mode, { program, folder, ours }) {
   const world = await World.make({ patients: 12, later: 2, seed: 21 });
   mkdirSync(folder, { recursive: true });
   const sandbox = await startSandbox({ patients: 0, faults: FAULTS });
-  const cli = async (args) => {
-    const [command, ...rest] = [...program, ...args];
+  const cli = async (args, [command, ...before] = program) => {
+    const rest = [...before, ...args];
     const { code, output } = await run(command, rest, { quiet: true });
     if (code !== 0) throw new Failure(`smart-fetch ${args.join(' ')} ended with ${code}.\n${output.slice(-2000)}`);
   };
@@ -129,12 +129,9 @@ async function playYear(mode, { program, folder, ours }) {
       const fresh = join(folder, `fresh-${step.nickname}`);
       await cli(managed(fresh, step, step.args.filter((arg) => !['--since', 'auto'].includes(arg))));
       const wanted = rowsOf(fresh);
-      const results = [['applied', applied(join(folder, 'out'))]];
-      if (ours) {
-        const merged = join(folder, `merged-${step.nickname}`);
-        await cli(['merge', join(folder, 'out'), '--out', merged]);
-        results.push(['merge', rowsOf(merged)]);
-      }
+      const merged = join(folder, `merged-${step.nickname}`);
+      await cli(['merge', join(folder, 'out'), '--out', merged], OURS);
+      const results = [['applied', applied(join(folder, 'out'))], ['merge', rowsOf(merged)]];
       for (const [what, state] of results) {
         const text = difference(wanted, state);
         const toldLater = (crawl || step.whole) && step.args.includes('auto') && /^not deleted: [^;]*$/.test(text);
@@ -156,7 +153,7 @@ await main(async () => {
     },
   });
   const ours = values.program === 'ours';
-  const program = ours ? [process.execPath, CLI] : [await ensurePython(values.cache)];
+  const program = ours ? OURS : [await ensurePython(values.cache)];
   if (program[0] === null) throw new Failure(`Python smart-fetch ${PYTHON_VERSION} could not be installed.`);
   const folder = values.keep ?? mkdtempSync(join(tmpdir(), 'smart-fetch-year-'));
   let wrong = 0;
