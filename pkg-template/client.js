@@ -8,7 +8,7 @@ import { Job } from './job.js';
 /**
  * One thing to do, as plain data: it may cross to a worker.
  * @typedef {object} Call
- * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'single' | 'bundle' | 'merge' | 'doctor'} operation
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'single' | 'bundle' | 'merge' | 'doctor'} operation
  * @property {object} config options in the core's form
  * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]
@@ -58,6 +58,12 @@ export class Client {
     return { ...options, params: pairs(options.params), server: this.#bulkServer };
   }
 
+  /** @param {Partial<import('./index.d.ts').CrawlOptions>} options */
+  #crawlConfig({ ids, idSystem, cohortName, count, source, ...bulk }) {
+    const cohort = { ids: ids && [...ids], idSystem, name: cohortName };
+    return { bulk: this.#bulkConfig(bulk), restServer: this.#server, cohort, count };
+  }
+
   /**
    * @param {Call['operation']} operation
    * @param {object} config
@@ -87,6 +93,24 @@ export class Client {
    */
   checkBulk(options = {}) {
     return typed('options', () => this.#run('checkBulk', this.#bulkConfig(options)));
+  }
+
+  /**
+   * Starts a crawl into `folder`, or resumes the one that is there.
+   * @param {import('./index.d.ts').Folder} folder
+   * @param {Partial<import('./index.d.ts').CrawlOptions>} [options]
+   */
+  crawl(folder, options = {}) {
+    const config = this.#crawlConfig(options);
+    return new Job('crawl', (control) => this.#run('crawl', config, folder, control, options.source), options.signal);
+  }
+
+  /**
+   * Looks at the options of a crawl without sending anything.
+   * @param {Partial<import('./index.d.ts').CrawlOptions>} [options]
+   */
+  checkCrawl(options = {}) {
+    return typed('options', () => this.#run('checkCrawl', this.#crawlConfig(options)));
   }
 
   /**

@@ -193,6 +193,9 @@ export interface Core {
   transfer(host: Host, task: TransferTask, onProgress: OnProgress, cancelled: Promise<unknown>): Promise<TransferOutcome>;
   checkBulk(config: object): void;
   bulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BulkReport>;
+  checkCrawl(config: object): void;
+  crawl(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').CrawlReport>;
+  parseIds(name: string, text: string): string[];
   cancelBulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<void>;
   bundle(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BundleReport>;
   merge(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').MergeReport>;

@@ -70,6 +70,19 @@ export function inThread(environment, readPem) {
      * @param {import('./index.d.ts').Keys} keys
      */
     loadKeys: (keys) => loadKeys(keys, readPem),
+    /**
+     * The ids in the text of a file called `name`.
+     * @param {string} name
+     * @param {string} text
+     */
+    parseIds: async (name, text) => {
+      const core = await environment.load();
+      try {
+        return core.parseIds(name, text);
+      } catch (error) {
+        throw SmartFetchError.from(error, 'options');
+      }
+    },
     /** The resource types that are known. */
     resourceTypes: async () => (await environment.load()).resourceTypes(),
     /** The version of the core. */

@@ -74,6 +74,19 @@ export function loadKeys(keys) {
   return loadKeysWith(keys);
 }
 
+/**
+ * The ids in the text of a file called `name`.
+ * @param {string} name
+ * @param {string} text
+ */
+export async function parseIds(name, text) {
+  try {
+    return await call('parseIds', [name, text]);
+  } catch (error) {
+    throw SmartFetchError.from(error, 'options');
+  }
+}
+
 /** The resource types that are known. */
 export function resourceTypes() {
   return call('resourceTypes', []);

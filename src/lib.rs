@@ -16,6 +16,7 @@
 //! | [`bulk`] | Bulk Data `$export`: kick-off, status, manifest, download, clean-up |
 //! | [`bundle`] | all data files of a folder as one Bundle file |
 //! | [`merge`] | the current state of a managed folder, in a folder of its own |
+//! | [`crawl`] | the same data by searches, patient by patient |
 //! | [`folder`] | the folder: names, `.metadata`, ledger, commit, the bulk export log |
 //! | [`hydrate`] | what an export left out: the table of tasks, references, attachments |
 //! | [`update`] | what to ask for: types, filters, since when |
@@ -26,6 +27,7 @@ pub mod auth;
 pub mod bulk;
 pub mod bundle;
 pub mod config;
+pub mod crawl;
 pub mod doctor;
 pub mod error;
 pub mod event;

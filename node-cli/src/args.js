@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { UsageError } from './exit-codes.js';
-import { AUTHENTICATION, BULK, LOCAL_OUTPUT, SERVER, grouped } from './flag-lists.js';
+import { AUTHENTICATION, BULK, CRAWL, LOCAL_OUTPUT, SERVER, grouped } from './flag-lists.js';
 import { didYouMean } from './nearest.js';
 
 /** The version of the command line, which is that of the core it was built with. */
@@ -39,6 +39,23 @@ Exit status:
   1    failed; run the same command again where the message says so
   2    wrong usage: nothing was sent, nothing was written
   3    finished, but the server reported errors, or some files could not be had
+  130  interrupted; the state is kept`,
+  },
+  crawl: {
+    summary: 'run a crawl (REST alternative to bulk export)',
+    description: 'Searches for the data of a cohort, patient by patient, and keeps them in OUTPUT_DIR. The Patients come from a bulk export of the Group (or the whole system), from the ids given, or from the files of an earlier export. Run the same command again after any interruption, or if patients could not be had: it gets just what is missing.',
+    operand: 'OUTPUT_DIR',
+    flags: [...CRAWL, ...SERVER, ...AUTHENTICATION],
+    after: `Examples:
+  smart-fetch crawl out --fhir-url https://ehr.example.org/fhir --smart-client-id my-app --smart-key key.jwks --group 123
+  smart-fetch crawl out -c site.toml --id-file mrns.csv --id-system urn:oid:1.2.3 --type Patient,Condition
+  smart-fetch crawl more -c site.toml --source-dir out --type Procedure --since 2024-05-01
+
+Exit status:
+  0    complete
+  1    failed; run the same command again where the message says so
+  2    wrong usage: nothing was sent, nothing was written
+  3    finished, but the server reported errors, or some patients could not be had
   130  interrupted; the state is kept`,
   },
   single: {

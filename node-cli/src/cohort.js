@@ -25,34 +25,10 @@ export async function cohortOptions(settings) {
 async function readIds(path) {
   let text;
   try {
-    text = (await readFile(path, 'utf8')).replace(/^\uFEFF/, '');
+    text = await readFile(path, 'utf8');
   } catch (error) {
     throw new UsageError(`Could not read the ID file '${path}': ${describeSystemError(error)}`);
   }
-  if (extname(path).toLowerCase() !== '.csv') return text.split(/\r\n|\r|\n/);
-  const [header = [], ...rows] = csvRows(text);
-  const names = header.map((name) => name.trim().toLowerCase());
-  const column = names.includes('id') ? names.indexOf('id') : names.indexOf('mrn');
-  if (column === -1) throw new UsageError(`ID file ${path} has no 'id' or 'mrn' header`);
-  return rows.map((row) => row[column] ?? '');
-}
-
-/** The rows of a CSV text (RFC 4180). */
-function csvRows(text) {
-  const rows = [];
-  let row = [];
-  // A field, quoted or not, and what ends it.
-  const field = /(?:"((?:[^"]|"")*)"|((?:[^",\r\n][^,\r\n]*)?))(,|\r\n|\r|\n|$)/gy;
-  while (field.lastIndex < text.length) {
-    const line = rows.length + 1;
-    const found = field.exec(text);
-    if (!found) throw new UsageError(`The ID file is no CSV: row ${line} has a quotation mark where none can be`);
-    const [, quoted, plain, end] = found;
-    row.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
-    if (end === ',') continue;
-    rows.push(row);
-    row = [];
-  }
-  if (row.length > 0) rows.push(row);
-  return rows;
+  const { parseIds } = await import('smart-fetch');
+  return parseIds(path, text);
 }

@@ -91,6 +91,21 @@ export const COHORT = grouped('Cohort:', [
   { name: 'id-system', alias: 'mrn-system', value: 'SYSTEM', kind: 'text', help: 'system URI of the identifier to look for; if not set, FHIR IDs will be used' },
 ]);
 
+/** Whose data, which of them, and how to search for them. @type {Flag[]} */
+export const CRAWL = [
+  ...COHORT,
+  ...grouped('Cohort:', [
+    { name: 'source-dir', value: 'DIR', kind: 'text', help: 'folder with existing Patient resources, to use as a cohort (defaults to output folder)' },
+  ]),
+  ...grouped('What to export:', TYPES),
+  ...grouped('How to ask for it:', [
+    { name: 'count', value: 'N', kind: 'integer', min: 1, help: 'resources on a page of a search (default: as the server likes)' },
+    ...KICK_OFF.filter(({ name }) => ['max-poll-delay', 'poll-timeout'].includes(name)),
+  ]),
+  ...OUTPUT,
+  ...BUNDLE,
+];
+
 /** The same flags, under a heading in the help text. */
 export function grouped(group, flags) {
   return flags.map((flag) => ({ ...flag, group }));

@@ -6,6 +6,7 @@ import { Output } from './output.js';
 /** Loaded when asked for, so that `--help` need not load the core, nor `bulk` the sandbox. */
 const COMMANDS = {
   bulk: () => import('./commands/bulk.js'),
+  crawl: () => import('./commands/crawl.js'),
   single: () => import('./commands/single.js'),
   merge: () => import('./commands/merge.js'),
   bundle: () => import('./commands/bundle.js'),

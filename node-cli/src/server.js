@@ -16,13 +16,17 @@ const SAME = {
 /**
  * A client for the server of the settings. What is not set stays out, so that the core's defaults hold.
  * @param {Record<string, any>} settings
- * @param {'bulk'|'rest'} purpose
+ * @param {'bulk'|'rest'|'both'} purpose `both`: bulk exports by the credentials for them, all else by the general ones
  */
 export async function openClient(settings, purpose) {
   if (settings['fhir-url'] === undefined) throw new UsageError('--fhir-url is required');
-  const { auth, keyName } = await readCredentials(settings, purpose);
   const { Client, loadKeys } = await import('smart-fetch');
-  const options = { auth: keyName === undefined ? auth : { ...auth, keys: await named(keyName, loadKeys(auth.keys)) } };
+  const credentials = async (one) => {
+    const { auth, keyName } = await readCredentials(settings, one);
+    return keyName === undefined ? auth : { ...auth, keys: await named(keyName, loadKeys(auth.keys)) };
+  };
+  const options = { auth: await credentials(purpose === 'bulk' ? 'bulk' : 'rest') };
+  if (purpose === 'both') options.bulkAuth = await credentials('bulk');
   for (const [flag, name] of Object.entries(SAME)) {
     if (settings[flag] !== undefined) options[name] = settings[flag];
   }

@@ -12,6 +12,14 @@ const NAMED = 20;
  * @param {import('./output.js').Output} output
  */
 export function printSummary(report, folder, millis, output) {
+  printTypesTable(report, output);
+  if (report.deletions > 0) output.line(`Deletions: ${formatCount(report.deletions)}, in '${folder}/deleted'`);
+  output.line(`${plural(report.files, 'file')}, ${formatBytes(report.bytes)} in '${folder}'; ${fetched(report, millis)}`);
+  if (report.verdict === 'complete') output.line('✨ Done ✨');
+}
+
+/** The types with their counts, and what the server has to say. */
+function printTypesTable(report, output) {
   const types = Object.entries(report.types).sort(([a], [b]) => (a < b ? -1 : 1));
   if (types.length > 0) {
     const rows = types.map(([type, { files, resources }]) => [oneLine(type), formatCount(files), formatCount(resources)]);
@@ -21,9 +29,47 @@ export function printSummary(report, folder, millis, output) {
   if (report.emptyTypes.length > 0) output.line(`No resources of: ${report.emptyTypes.map(oneLine).join(', ')}`);
   const messages = report.issues.filter((issue) => !isError(issue));
   if (messages.length > 0) output.line(`Messages from server:${list(messages.map((issue) => issue.text))}`);
-  if (report.deletions > 0) output.line(`Deletions: ${formatCount(report.deletions)}, in '${folder}/deleted'`);
-  output.line(`${plural(report.files, 'file')}, ${formatBytes(report.bytes)} in '${folder}'; ${fetched(report, millis)}`);
+}
+
+/**
+ * Prints what a crawl brought, on standard output.
+ * @param {import('smart-fetch').CrawlReport} report
+ * @param {string} folder as the user wrote it
+ * @param {number} millis how long it took
+ * @param {import('./output.js').Output} output
+ */
+export function printCrawl(report, folder, millis, output) {
+  printTypesTable(report, output);
+  const files = `${plural(report.files, 'file')}, ${formatBytes(report.bytes)} in '${folder}'`;
+  output.line(`${plural(report.patients, 'patient')}; ${files}; ${formatDuration(millis)}`);
   if (report.verdict === 'complete') output.line('✨ Done ✨');
+}
+
+/**
+ * Prints what is wrong with a crawl that finished, on standard error, the verdict last.
+ * @param {import('smart-fetch').CrawlReport} report
+ * @param {import('./output.js').Output} output
+ */
+export function printCrawlProblems(report, output) {
+  if (report.verdict === 'complete') return;
+  const errors = report.issues.filter(isError);
+  if (errors.length > 0) output.error(`Errors occurred during export:${list(errors.map((issue) => issue.text), report.errors)}`);
+  const missing = Object.values(report.missing).reduce((total, count) => total + count, 0);
+  const { patientsProblem, missingExamples } = report;
+  if (patientsProblem.length > 0) {
+    output.error(`Files that could not be had:${list(patientsProblem.map(({ name, problem }) => `${name}: ${problem}`))}`);
+  }
+  if (missing > 0) {
+    output.error(`Patients that could not be had:${list(missingExamples.map(({ type, patient, problem }) => `${type} of ${patient}: ${problem}`), missing)}`);
+  }
+  if (report.verdict === 'withErrors') {
+    output.error(`Finished with errors: the server reported ${plural(report.errors, 'error')}. Everything that it offered is here.`);
+  } else if (patientsProblem.length > 0) {
+    output.error('Finished, but not all Patients could be had, so nothing else was searched for. Run the same command again.');
+  } else {
+    const types = Object.entries(report.missing).map(([type, count]) => `${oneLine(type)} of ${plural(count, 'patient')}`);
+    output.error(`Finished, but some data are missing: ${types.join(', ')}. Run the same command again to get just those.`);
+  }
 }
 
 function fetched({ fetched: files, received, failed }, millis) {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::metadata::Metadata;
 use crate::bulk::manifest::{FileKind, ManifestFile, identity};
+use crate::crawl::state::CrawlState;
 use crate::fhir::instant::is_before;
 use crate::platform::transfer::{BadLine, Issue};
 use crate::{Error, ErrorKind, Result};
@@ -216,12 +217,15 @@ pub struct Ledger {
     format: u64,
     /// The jobs.
     pub jobs: Vec<Job>,
+    /// The crawl, where the folder is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crawl: Option<CrawlState>,
 }
 
 impl Ledger {
     /// Reads the ledger from `.metadata`; an empty one if there is none.
     pub fn load(metadata: &Metadata) -> Result<Self> {
-        let Some(value) = metadata.get(KEY) else { return Ok(Self { format: FORMAT, jobs: Vec::new() }) };
+        let Some(value) = metadata.get(KEY) else { return Ok(Self { format: FORMAT, ..Self::default() }) };
         let wrong = |what: String| {
             Error::new(ErrorKind::Mismatch, "open folder", what)
                 .with_hint("Use the version of smart-fetch that wrote it, or choose another folder.")

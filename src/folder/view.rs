@@ -8,7 +8,8 @@ use super::layout::{self, FileKind};
 use super::ledger::{FileState, Job, JobState, Ledger};
 use super::metadata::Metadata;
 use crate::Result;
-use crate::fhir::resource_type::is_safe;
+use crate::crawl::state::{CrawlState, Stage};
+use crate::fhir::resource_type::{ALL, is_safe};
 use crate::platform::{Platform, Storage};
 
 /// One data file that is complete.
@@ -90,6 +91,9 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
             known.insert(file.name.clone(), resources);
         }
     }
+    for state in ledger.crawl.iter().flat_map(|crawl| &crawl.types).filter(|state| state.bytes > 0) {
+        known.insert(state.file.clone(), state.resources);
+    }
     let mut files = Vec::new();
     for (folder, kind) in [("", FileKind::Output), ("error/", FileKind::Error), ("deleted/", FileKind::Deleted)] {
         for entry in platform.storage().list(folder.trim_end_matches('/')).await? {
@@ -114,7 +118,7 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
         kind: metadata.text("kind").map(str::to_owned),
         complete: metadata.get("complete").and_then(serde_json::Value::as_bool).unwrap_or_default(),
         timestamp: metadata.text("timestamp").map(str::to_owned),
-        runs: ledger.jobs.iter().map(run).collect(),
+        runs: ledger.jobs.iter().map(run).chain(ledger.crawl.iter().map(crawl)).collect(),
         files,
     })
 }
@@ -138,12 +142,32 @@ fn run(job: &Job) -> RunView {
     }
 }
 
-/// The type in the name of a data file, `Type.001.ndjson.gz`; nothing for any other name.
+/// A crawl, as a run whose files are its types.
+fn crawl(crawl: &CrawlState) -> RunView {
+    let types = || crawl.types.iter();
+    let missing = types().filter(|state| state.stage != Stage::Done).count();
+    RunView {
+        state: if missing == 0 { JobState::Finished } else { JobState::Downloading },
+        request: crawl.request.clone(),
+        types: types().map(|state| state.resource_type.clone()).collect(),
+        transaction_time: None,
+        files: crawl.types.len(),
+        missing,
+        resources: types().map(|state| state.resources).sum(),
+        bytes: types().map(|state| state.bytes).sum(),
+        errors: types().map(|state| state.errors).sum(),
+    }
+}
+
+/// The type in the name of a data file: `Type.001.ndjson.gz` of any type, `Type.ndjson.gz` or `Type.word.ndjson.gz` of one that
+/// FHIR has. Nothing for any other name.
 fn data_type(name: &str) -> Option<&str> {
     let mut parts = name.split('.');
     let resource_type = parts.next().filter(|word| is_safe(word))?;
     let has_number = parts.next().is_some_and(|n| n.len() >= 3 && n.bytes().all(|b| b.is_ascii_digit()));
-    (has_number && parts.next().is_some() && !name.contains(layout::PART)).then_some(resource_type)
+    let is_numbered = has_number && parts.next().is_some();
+    let is_data = is_numbered || ALL.contains(&resource_type) && name.contains(".ndjson");
+    (is_data && !name.contains(layout::PART)).then_some(resource_type)
 }
 
 #[cfg(test)]
@@ -154,8 +178,10 @@ mod tests {
     fn data_files_are_known_by_their_names() {
         assert_eq!(data_type("Patient.001.ndjson.gz"), Some("Patient"));
         assert_eq!(data_type("Observation.1234.ndjson"), Some("Observation"));
+        assert_eq!(data_type("Patient.ndjson"), Some("Patient"));
+        assert_eq!(data_type("Medication.referenced.ndjson.gz"), Some("Medication"));
         for other in
-            ["Patient.001.ndjson.gz.part", ".metadata", "log.ndjson", "Patient.ndjson", "001.first", "a b.001.x"]
+            ["Patient.001.ndjson.gz.part", ".metadata", "log.ndjson", "Patient.ndjson.part", "001.first", "a b.001.x"]
         {
             assert_eq!(data_type(other), None, "{other}");
         }

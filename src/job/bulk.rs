@@ -19,7 +19,7 @@ use crate::bulk::poll::{self, PollConfig, Progress};
 use crate::bundle::{self, BundleConfig};
 use crate::config::{BulkConfig, Level, SinceMode};
 use crate::event::{Event, Phase};
-use crate::fhir::capability::Capability;
+use crate::fhir::capability::{Capability, Vendor};
 use crate::fhir::instant;
 use crate::folder::{FileEntry, FileState, Job, JobState, Log, OutputFolder};
 use crate::http::{Client, Retry};
@@ -91,6 +91,38 @@ pub(super) fn client<'p, P: Platform>(platform: &'p P, config: &BulkConfig) -> R
     Ok(Client::new(platform, &config.server, scopes(config)?)?.with_max_wait(config.max_poll_delay))
 }
 
+/// The bulk export of what `config` asks for as a step of another job in the same folder, from wherever an earlier run of it
+/// stopped; `here` is what [`OutputFolder::settle`] found. Whether the folder is for it, and complete, is the other job's to say.
+pub(super) async fn step<P: Platform>(
+    platform: &P,
+    config: &BulkConfig,
+    folder: &OutputFolder<'_, P>,
+    capability: &Capability,
+    rules: &Managed<P::Storage>,
+    here: usize,
+) -> Result<BulkReport> {
+    let client = client(platform, config)?;
+    if capability.vendor == Vendor::Epic {
+        client.identify_to_epic();
+    }
+    let mut plan = Plan::new(config, capability)?;
+    let run = Run { platform, config, client: &client, folder, capability, managed: Some(rules) };
+    context::check_request(folder, &run.request())?;
+    run.logged(&mut plan, here).await
+}
+
+/// Makes the Bundle that was asked for, if one was.
+pub(super) async fn bundle<P: Platform>(platform: &P, config: &BulkConfig) -> Result<()> {
+    if !config.bundle {
+        return Ok(());
+    }
+    let config = BundleConfig { compress: config.compress, folder: None };
+    if let Some(made) = bundle::finish(platform, &config).await? {
+        platform.observer().event(Event::Note { message: format!("Bundle file '{}' created.", made.name) });
+    }
+    Ok(())
+}
+
 /// What a managed export adds to the job in its subfolder, which is not `complete` with the last file.
 pub(super) struct Managed<S> {
     /// The folder with the Patients as they were before.
@@ -124,7 +156,11 @@ impl<P: Platform> Run<'_, '_, P> {
             context::note(metadata, self.capability, plan);
         });
         folder.save().await?;
+        self.logged(plan, here).await
+    }
 
+    /// Exports, with a log.
+    async fn logged(&self, plan: &mut Plan, here: usize) -> Result<BulkReport> {
         let log = Log::new(self.platform, assertion::fresh_jti(self.platform.random()));
         let result = self.export(plan, &log, here).await;
         // What was logged of a failure is worth as much as the rest; the failure itself matters more than a full disk here.
@@ -208,18 +244,6 @@ impl<P: Platform> Run<'_, '_, P> {
             self.note(format!("{here} files of it are here already."));
         }
         Ok(true)
-    }
-
-    /// Makes the Bundle that was asked for.
-    pub(super) async fn bundle(&self) -> Result<()> {
-        if !self.config.bundle {
-            return Ok(());
-        }
-        let config = BundleConfig { compress: self.config.compress, folder: None };
-        if let Some(made) = bundle::finish(self.platform, &config).await? {
-            self.note(format!("Bundle file '{}' created.", made.name));
-        }
-        Ok(())
     }
 
     /// Waits for the server and takes the manifest into the ledger. An error that comes after some files were listed is

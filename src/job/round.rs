@@ -1,7 +1,7 @@
 //! The beginning of each round of a bulk export: what is left to ask for, and asking for it.
 
 use super::bulk::Run;
-use super::{context, logged};
+use super::{bulk, context, logged};
 use crate::bulk::kickoff::{self, KickoffParams};
 use crate::event::{Event, Phase};
 use crate::fhir::instant;
@@ -22,7 +22,7 @@ impl<P: Platform> Run<'_, '_, P> {
                     self.note(format!("Skipping {resource_type}, already done."));
                 }
                 if self.managed.is_none() {
-                    self.bundle().await?;
+                    bulk::bundle(self.platform, self.config).await?;
                     self.folder.change(|metadata| metadata.set("complete", true));
                     self.folder.save().await?;
                     return Ok(false);

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub)] // wasm_bindgen exports what is `pub`, wherever it stands.
 
 mod convert;
+mod crawl;
 mod doctor;
 mod export;
 mod fetch;

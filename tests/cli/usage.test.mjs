@@ -20,8 +20,8 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['bulk', 'single', 'merge', 'bundle', 'doctor', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
-  assert.doesNotMatch(stdout, /hydrate|crawl|reset-symlinks/);
+  for (const command of ['bulk', 'crawl', 'single', 'merge', 'bundle', 'doctor', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  assert.doesNotMatch(stdout, /hydrate|reset-symlinks/);
 });
 
 const FLAGS = {
@@ -48,7 +48,7 @@ for (const [command, flags] of Object.entries(FLAGS)) {
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: bulk, single, merge, bundle, doctor, sandbox, serve/],
+  [[], /a command is missing: bulk, crawl, single, merge, bundle, doctor, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
   [['export', 'out'], /unknown command 'export'/],
   [['--bogus'], /unknown option '--bogus'/],

@@ -15,6 +15,8 @@ mod conformance_e_pages;
 mod conformance_f;
 mod conformance_g;
 mod conformance_h;
+mod crawl;
+mod crawl_searches;
 mod doctor;
 mod ehr;
 mod export;

@@ -1,13 +1,9 @@
 import { EXIT, UsageError } from '../exit-codes.js';
-import { onInterrupt, repeatCommand } from '../interrupt.js';
+import { repeatCommand } from '../interrupt.js';
+import { runJob } from '../job.js';
 import { checkOutputFolder } from '../output-folder.js';
-import { Output } from '../output.js';
-import { openProgress } from '../progress.js';
 import { openClient } from '../server.js';
 import { printProblems, printSummary } from '../summary.js';
-
-/** How long a job that was told to stop may take for it; the process is gone within two seconds. */
-const GRACE_MILLIS = 1500;
 
 /** Flags that mean a key of the core's `BulkConfig`, whose value they have as it is. */
 const SAME = {
@@ -64,72 +60,21 @@ export async function run({ operand, settings, argv, output }) {
   const { openFolder } = await import('smart-fetch');
   const folder = await openFolder(operand);
   if (settings.cancel) return cancel(client, folder, settings, output);
-  return runJob({ client, folder, options, operand, settings, argv, output });
+  return runJob(client.bulk(folder, options), {
+    settings,
+    output,
+    summary: (report, millis) => printSummary(report, operand, millis, output),
+    problems: (report) => printProblems(report, output),
+    interrupted: (atServer) => interruptedWords(atServer, operand, argv),
+  });
 }
 
-async function runJob({ client, folder, options, operand, settings, argv, output }) {
-  const progress = openProgress(settings.progress ?? 'auto', output, { verbose: settings.verbose, quiet: settings.quiet });
-  const began = performance.now();
-  const job = client.bulk(folder, options);
-  const stop = listenForStop({ job, progress, operand, argv });
-  try {
-    for await (const event of job) {
-      stop.seen(event);
-      progress.event(event);
-    }
-    const report = await job.result;
-    progress.stop();
-    progress.end({ type: 'finished', exitStatus: report.exitStatus, report });
-    if (settings.progress !== 'json' && !settings.quiet) printSummary(report, operand, performance.now() - began, output);
-    printProblems(report, output);
-    return report.exitStatus;
-  } catch (error) {
-    progress.stop();
-    if (stop.requested) {
-      progress.end({ type: 'interrupted', exitStatus: EXIT.interrupted });
-      output.error(stop.words());
-      return EXIT.interrupted;
-    }
-    const { code, operation, message, hint, retry, status } = error;
-    progress.end({ type: 'failed', exitStatus: error.exitStatus ?? EXIT.failed, error: { code, operation, message, hint, retry, status } });
-    throw error;
-  } finally {
-    stop.listenNoMore();
-  }
-}
-
-/** Ends the job at the first Ctrl-C, and the process at the second, or when the job takes too long about it. */
-function listenForStop({ job, progress, operand, argv }) {
-  let atServer = false;
-  const stop = {
-    requested: false,
-    seen(event) {
-      if (event.type === 'kickedOff' || (event.type === 'phase' && ['wait', 'download', 'finish'].includes(event.phase))) atServer = true;
-    },
-    words() {
-      const again = `  ${repeatCommand(argv)}`;
-      if (!atServer) return `Interrupted before the server took on the export. To start again, run:\n${again}`;
-      return `Interrupted. What was received is kept in '${operand}'. To resume, run:\n${again}
+/** What to say of a run that was told to stop; `atServer`: the server has taken it on. */
+function interruptedWords(atServer, operand, argv) {
+  const again = `  ${repeatCommand(argv)}`;
+  if (!atServer) return `Interrupted before the server took on the export. To start again, run:\n${again}`;
+  return `Interrupted. What was received is kept in '${operand}'. To resume, run:\n${again}
 To cancel the export on the server instead, run:\n  ${repeatCommand(argv, ['--cancel'])}`;
-    },
-    listenNoMore: () => {},
-  };
-  const leave = () => {
-    progress.stop();
-    Output.lastWords(stop.words());
-    process.exit(EXIT.interrupted);
-  };
-  let timer;
-  const off = onInterrupt(() => {
-    stop.requested = true;
-    timer = setTimeout(leave, GRACE_MILLIS);
-    job.cancel();
-  }, leave);
-  stop.listenNoMore = () => {
-    clearTimeout(timer);
-    off();
-  };
-  return stop;
 }
 
 async function cancel(client, folder, settings, output) {
@@ -138,7 +83,8 @@ async function cancel(client, folder, settings, output) {
   return EXIT.complete;
 }
 
-async function printTypes(output) {
+/** `--type help` */
+export async function printTypes(output) {
   const { resourceTypes } = await import('smart-fetch');
   const { usual, all } = await resourceTypes();
   const list = (types) => types.map((type) => `  ${type}`).join('\n');

@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress';
 import { formatBytes, formatCount, formatDuration, plural } from '../output.js';
 import { Tally } from './tally.js';
-import { describeWait, oneLine, PHASES } from './words.js';
+import { describeStep, describeWait, oneLine, PHASES } from './words.js';
 
 const BAR_WIDTH = 24;
 /** A file is shown once it has taken this long: thousands of tiny ones would only flicker. */
@@ -60,6 +60,9 @@ export class BarProgress {
         break;
       case 'waiting':
         if (this.verbose && event.message) this.message(oneLine(describeWait({ ...event, left: event.millis })));
+        break;
+      case 'progress':
+        if (event.done === event.total) this.message(`  ${oneLine(event.task)}: ${describeStep(event)}`);
         break;
       case 'fileFinished':
         if (this.verbose || this.#tally.files <= MANY_FILES) this.message(`  Downloaded ${oneLine(event.name)} (${formatBytes(event.received)})`);
@@ -132,6 +135,10 @@ export class BarProgress {
   #totalLine(options) {
     const tally = this.#tally;
     const elapsed = formatDuration(tally.now() - tally.started);
+    if (tally.step) {
+      const { task, done, total } = tally.step;
+      return `${total === undefined ? '' : `${bar(total === 0 ? 1 : done / total, options)} `}${oneLine(task)}: ${describeStep(tally.step)}, ${elapsed}`;
+    }
     if (!tally.files) return elapsed;
     const parts = [
       `${formatCount(tally.filesDone)}/${plural(tally.files, 'file')}`,

@@ -1,6 +1,6 @@
 import { formatBytes, formatCount, plural } from '../output.js';
 import { Tally } from './tally.js';
-import { describeWait, oneLine, PHASES } from './words.js';
+import { describeStep, describeWait, oneLine, PHASES } from './words.js';
 
 /** Above this many files only totals are printed: 20,000 lines are no progress report. */
 const MANY_FILES = 200;
@@ -56,6 +56,9 @@ export class PlainProgress {
       case 'totals':
         this.#totals();
         break;
+      case 'progress':
+        this.#step(event);
+        break;
       default:
     }
   }
@@ -86,6 +89,16 @@ export class PlainProgress {
     if (tally.rate !== undefined) parts.push(`${formatBytes(tally.rate)}/s`);
     parts.push(`${tally.inFlight} of ${plural(tally.limit, 'request')} at once`);
     this.#stamped(parts.join(', '));
+  }
+
+  /** A step is told when it has ended, and now and again while it lasts. */
+  #step(event) {
+    const now = this.#tally.now();
+    const text = `${oneLine(event.task)}: ${describeStep(event)}`;
+    if (event.done === event.total) this.message(`  ${text}`);
+    else if (now - this.#lastTotals >= TOTALS_EVERY) this.#stamped(text);
+    else return;
+    this.#lastTotals = now;
   }
 
   /** Short waits are no news unless asked for; long ones are told at once, then now and again. */

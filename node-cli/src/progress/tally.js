@@ -18,6 +18,8 @@ export class Tally {
   /** The waits under way by reason: `{until, progress, message}`. */
   waits = new Map();
   waitingSince = undefined;
+  /** The step under way besides the download of files: `{task, done, total, resources}`. */
+  step = undefined;
   #samples = [];
 
   /** @param {() => number} now milliseconds that only grow */
@@ -31,6 +33,7 @@ export class Tally {
       case 'phase':
         this.phase = event.phase;
         this.waits.clear();
+        this.step = undefined;
         this.waitingSince = event.phase === 'wait' ? this.now() : undefined;
         break;
       case 'manifest':
@@ -54,6 +57,9 @@ export class Tally {
         break;
       case 'totals':
         this.#totals(event);
+        break;
+      case 'progress':
+        this.step = event;
         break;
       default:
     }

@@ -1,4 +1,4 @@
-import { formatDuration } from '../output.js';
+import { formatCount, formatDuration, plural } from '../output.js';
 
 /** What a job does in each phase. */
 export const PHASES = {
@@ -6,6 +6,7 @@ export const PHASES = {
   kickOff: 'Asking for the export…',
   wait: 'Waiting for the server to prepare the files…',
   download: 'Downloading…',
+  crawl: 'Searching patient by patient…',
   finish: 'Finishing…',
 };
 
@@ -21,6 +22,12 @@ export function describeWait({ reason, left, progress, message }, soFar) {
   const what = progress ?? REASONS[reason] ?? reason;
   const text = soFar === undefined && !progress ? `${what} ${time}` : `${what} (${time})`;
   return message ? `${message} ${capital(text)}` : capital(text);
+}
+
+/** How far a step is: `97 of 100, 1,204 resources`. */
+export function describeStep({ done, total, resources }) {
+  const counted = total === undefined ? formatCount(done) : `${formatCount(done)} of ${formatCount(total)}`;
+  return `${counted}, ${plural(resources, 'resource')}`;
 }
 
 function capital(text) {

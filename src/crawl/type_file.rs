@@ -1,0 +1,268 @@
+//! The file of one type while it grows: its rows, its OperationOutcomes, and the ledger that says who is in it.
+
+use super::positions::Positions;
+use super::state::{CrawlState, Stage, TypeState};
+use super::watermark::Newest;
+use crate::folder::layout::{self, PART};
+use crate::folder::{OutputFolder, RowWriter, metadata};
+use crate::platform::{Clock, Platform, Storage};
+use crate::{ErrorKind, Result};
+
+/// Least time between two checkpoints; each ends a gzip member and waits for the disk.
+const CHECKPOINT_MILLIS: i64 = 2_000;
+/// A checkpoint may take one part in so many of the time.
+const CHECKPOINT_SHARE: i64 = 20;
+
+/// One type's file.
+pub struct TypeFile<'a, 'p, P: Platform> {
+    platform: &'p P,
+    folder: &'a OutputFolder<'p, P>,
+    pub(super) state: TypeState,
+    pub(super) done: Positions,
+    pub(super) failed: Positions,
+    pub(super) newest: Newest,
+    rows: Option<RowWriter<'p, P::Storage>>,
+    outcomes: Option<RowWriter<'p, P::Storage>>,
+    outcomes_name: String,
+    /// Whether `.metadata` has a checkpoint of this run, so that giving the files their names must be announced there.
+    known: bool,
+    due: i64,
+}
+
+impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
+    /// Opens the file where the ledger says that it stands; from the start where there is nothing, or nothing that fits.
+    pub(super) async fn open(
+        platform: &'p P,
+        folder: &'a OutputFolder<'p, P>,
+        resource_type: &str,
+        cohort: &str,
+        compress: bool,
+    ) -> Result<Self> {
+        let known = folder.ledger().crawl.as_ref().and_then(|crawl| crawl.of(resource_type)).cloned();
+        let storage = platform.storage();
+        if let Some(state) = known {
+            let fits = state.cohort == cohort && state.stage != Stage::Done;
+            if fits && let Some(file) = Self::resume(platform, folder, state.clone()).await? {
+                return Ok(file);
+            }
+            // What it says is not so: patients have changed, or the files.
+            for name in [Some(&state.file), state.outcomes.as_ref().map(|(name, _)| name)].into_iter().flatten() {
+                storage.remove(&format!("{name}{PART}")).await?;
+            }
+            change(folder, |crawl| crawl.forget(resource_type));
+            folder.save().await?;
+        }
+        let state = TypeState {
+            resource_type: resource_type.to_owned(),
+            cohort: cohort.to_owned(),
+            start: metadata::now_iso(platform.clock()),
+            file: format!("{resource_type}{}", layout::ending(None, compress)),
+            ..TypeState::default()
+        };
+        Ok(Self::over(platform, folder, state, Positions::default(), Positions::default()))
+    }
+
+    fn over(
+        platform: &'p P,
+        folder: &'a OutputFolder<'p, P>,
+        state: TypeState,
+        done: Positions,
+        failed: Positions,
+    ) -> Self {
+        Self {
+            platform,
+            folder,
+            newest: Newest::from_text(state.newest.as_deref()),
+            state,
+            done,
+            failed,
+            rows: None,
+            outcomes: None,
+            outcomes_name: String::new(),
+            known: false,
+            due: platform.clock().now_millis() + CHECKPOINT_MILLIS,
+        }
+    }
+
+    /// Goes on where `state` says that the type stands; `None` if the files are not as it says.
+    async fn resume(platform: &'p P, folder: &'a OutputFolder<'p, P>, state: TypeState) -> Result<Option<Self>> {
+        let storage = platform.storage();
+        let Some((done, failed)) = state.positions() else { return Ok(None) };
+        let mut file = Self::over(platform, folder, state, done, failed);
+        let size = storage.stat(&file.state.file).await?.map(|entry| entry.size);
+        let is_closing = file.state.stage == Stage::Closing;
+        if let Some((name, length)) = file.state.outcomes.clone() {
+            file.outcomes = resume(storage, &name, length).await?;
+            let named = is_closing && storage.stat(&name).await?.is_some();
+            if file.outcomes.is_none() && !named {
+                return Ok(None);
+            }
+        }
+        match file.state.part {
+            Some(length) => {
+                file.rows = resume(storage, &file.state.file, length).await?;
+                if file.rows.is_none() && !(is_closing && size == Some(length)) {
+                    return Ok(None);
+                }
+                if file.rows.is_none() {
+                    file.state.bytes = length;
+                    file.state.part = None;
+                }
+            }
+            // Another program may have replaced it.
+            None if file.state.bytes > 0 && size != Some(file.state.bytes) => return Ok(None),
+            None => {}
+        }
+        file.known = true;
+        Ok(Some(file))
+    }
+
+    /// Whether an earlier run asked everybody, and only the names were left to give.
+    pub(super) fn is_closing(&self) -> bool {
+        self.state.stage == Stage::Closing
+    }
+
+    /// Adds a resource.
+    pub(super) async fn row(&mut self, row: &[u8]) -> Result<()> {
+        if self.rows.is_none() {
+            let storage = self.platform.storage();
+            let name = &self.state.file;
+            let extends = self.state.bytes > 0;
+            let writer = if extends {
+                RowWriter::extend(storage, name).await?
+            } else {
+                RowWriter::create(storage, name).await?
+            };
+            self.rows = Some(writer);
+        }
+        match &mut self.rows {
+            Some(rows) => rows.row(row).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Adds an OperationOutcome to those of the folder.
+    pub(super) async fn outcome(&mut self, row: &[u8]) -> Result<()> {
+        if self.outcomes.is_none() {
+            let storage = self.platform.storage();
+            let ending =
+                layout::ending(None, std::path::Path::new(&self.state.file).extension().is_some_and(|e| e == "gz"));
+            let mut name = format!("error/OperationOutcome{ending}");
+            let other = layout::other_compression(&name);
+            if storage.stat(&name).await?.is_none() && storage.stat(&other).await?.is_some() {
+                name = other;
+            }
+            self.outcomes = Some(RowWriter::extend(storage, &name).await?);
+            self.outcomes_name = name;
+        }
+        match &mut self.outcomes {
+            Some(outcomes) => outcomes.row(row).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes what is here safe, if the last time was some time ago.
+    pub(super) async fn checkpoint_if_due(&mut self) -> Result<()> {
+        if self.platform.clock().now_millis() < self.due { Ok(()) } else { self.checkpoint(Stage::Begun).await }
+    }
+
+    /// Makes what is here safe: a rerun goes on from here.
+    pub(super) async fn checkpoint(&mut self, stage: Stage) -> Result<()> {
+        let clock = self.platform.clock();
+        let began = clock.now_millis();
+        if let Some(rows) = &mut self.rows {
+            self.state.part = Some(rows.checkpoint().await?);
+        }
+        if let Some(outcomes) = &mut self.outcomes {
+            let length = outcomes.checkpoint().await?;
+            let name = self.state.outcomes.take().map_or_else(|| self.outcomes_name.clone(), |(name, _)| name);
+            self.state.outcomes = Some((name, length));
+        }
+        self.state.stage = stage;
+        self.state.done = self.done.to_string();
+        self.state.failed = self.failed.to_string();
+        self.state.newest = self.newest.text().map(str::to_owned);
+        self.save().await?;
+        self.known = true;
+        let now = clock.now_millis();
+        self.due = now + CHECKPOINT_MILLIS.max(CHECKPOINT_SHARE * (now - began));
+        Ok(())
+    }
+
+    async fn save(&self) -> Result<()> {
+        change(self.folder, |crawl| crawl.set(self.state.clone()));
+        self.folder.save().await
+    }
+
+    /// Everybody was asked: the files get their names. [`TypeFile::finish`] is due after it.
+    pub(super) async fn close(&mut self, patients: u64) -> Result<()> {
+        let storage = self.platform.storage();
+        let fresh = self.state.bytes == 0;
+        // Without this, a kill between the names and the ledger would have the rows added once more. A file that is
+        // made anew is just replaced by the next try.
+        if (self.known || !fresh || self.outcomes.is_some()) && (self.rows.is_some() || self.outcomes.is_some()) {
+            self.checkpoint(Stage::Closing).await?;
+        }
+        if let Some(outcomes) = self.outcomes.take() {
+            outcomes.commit().await?;
+        }
+        let other = layout::other_compression(&self.state.file);
+        if let Some(rows) = self.rows.take() {
+            self.state.bytes = rows.commit().await?.bytes;
+            storage.remove(&other).await?;
+        } else if fresh && self.state.bytes == 0 {
+            // What an earlier try of another kind left is not what is here now: nothing.
+            storage.remove(&self.state.file).await?;
+            storage.remove(&other).await?;
+        }
+        self.state.part = None;
+        self.state.outcomes = None;
+        self.state.missing = patients.saturating_sub(self.done.len());
+        Ok(())
+    }
+
+    /// Whether nobody is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.state.missing == 0
+    }
+
+    /// The type is done if nobody is missing; else the next run goes on.
+    pub(crate) async fn finish(mut self) -> Result<()> {
+        if self.is_whole() {
+            let time = self.newest.or_start(&self.state.start);
+            self.folder.change(|metadata| metadata.mark_done(&self.state.resource_type, &time));
+            self.state.end();
+        } else {
+            self.state.stage = Stage::Partial;
+            self.state.done = self.done.to_string();
+            self.state.failed = self.failed.to_string();
+            self.state.newest = self.newest.text().map(str::to_owned);
+        }
+        self.save().await
+    }
+
+    /// The server does not know the type: nothing of it stays.
+    pub(super) async fn drop_type(mut self) -> Result<()> {
+        for writer in [self.rows.take(), self.outcomes.take()].into_iter().flatten() {
+            writer.discard().await;
+        }
+        change(self.folder, |crawl| crawl.forget(&self.state.resource_type));
+        self.folder.save().await
+    }
+}
+
+/// Changes the crawl's part of the ledger.
+pub(crate) fn change<P: Platform, T>(folder: &OutputFolder<'_, P>, change: impl FnOnce(&mut CrawlState) -> T) -> T {
+    folder.change_ledger(|ledger| change(ledger.crawl.get_or_insert_default()))
+}
+
+/// The `.part` file of `name` cut back to `length`; `None` if it is not there, or not whole.
+async fn resume<'p, S: Storage>(storage: &'p S, name: &str, length: u64) -> Result<Option<RowWriter<'p, S>>> {
+    if storage.stat(&format!("{name}{PART}")).await?.is_none() {
+        return Ok(None);
+    }
+    match RowWriter::resume(storage, name, length).await {
+        Err(error) if error.kind == ErrorKind::Corrupt => Ok(None),
+        other => other,
+    }
+}
