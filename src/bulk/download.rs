@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::json;
 
 use super::manifest::{Manifest, ManifestFile};
-use crate::Result;
+use super::room;
 use crate::auth::{TokenRule, Withheld};
 use crate::event::Event;
 use crate::folder::layout::{self, FileKind, PART};
@@ -20,6 +20,7 @@ use crate::platform::transfer::{
     Content, DEFAULT_TIMEOUT, FileFacts, TransferOutcome, TransferProgress, TransferTask, Transfers,
 };
 use crate::platform::{Clock, HttpErrorKind, Observer, Platform, Storage};
+use crate::{ErrorKind, Result};
 
 /// Shortest time between two `Totals` events, in milliseconds.
 const TOTALS_EVERY_MILLIS: i64 = 100;
@@ -156,6 +157,17 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
     /// Fetches everything that is missing. Files that cannot be had are recorded in the ledger; an error is a failure on our
     /// side, such as a full disk, after which nothing more can be fetched.
     pub async fn run(&self) -> Result<Downloaded> {
+        self.fetch_all().await.map_err(|error| {
+            if error.kind != ErrorKind::Quota {
+                return error;
+            }
+            let live = self.live.borrow();
+            let under_way = live.running.iter().map(|one| (one.received, one.resources));
+            self.with_job(|job| room::say_missing(error, job, under_way))
+        })
+    }
+
+    async fn fetch_all(&self) -> Result<Downloaded> {
         let mut ready: VecDeque<Try<'_>> = VecDeque::new();
         self.folder.change_job(|job| {
             let mut live = self.live.borrow_mut();

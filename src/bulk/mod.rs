@@ -6,6 +6,7 @@ pub mod groups;
 pub mod kickoff;
 pub mod manifest;
 pub mod poll;
+mod room;
 
 use crate::fhir::outcome;
 use crate::http::{Presented, Reply, redact};

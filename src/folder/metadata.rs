@@ -161,24 +161,12 @@ pub async fn write<P: Platform>(platform: &P, text: &str) -> Result<()> {
 
 /// Reads a whole small file.
 pub(crate) async fn read_all<S: Storage>(storage: &S, path: &str) -> Result<Vec<u8>> {
-    const PIECE: usize = 4 << 20;
-    let mut bytes = Vec::new();
-    loop {
-        let more = storage.read(path, bytes.len() as u64, PIECE).await?;
-        let last = more.len() < PIECE;
-        bytes.extend(more);
-        // Not one read more than needed: a job may replace the file meanwhile, and two halves of two files are none.
-        if last {
-            return Ok(bytes);
-        }
-        if bytes.len() > MAX_BYTES {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                "read",
-                format!("{path} is too large to be what it should be."),
-            ));
-        }
+    // In one read: a job may replace the file meanwhile, and halves of two files are none.
+    let bytes = storage.read(path, 0, MAX_BYTES).await?;
+    if bytes.len() < MAX_BYTES {
+        return Ok(bytes);
     }
+    Err(Error::new(ErrorKind::Corrupt, "read", format!("{path} is too large to be what it should be.")))
 }
 
 /// Escapes everything outside ASCII, as the reference's JSON does.

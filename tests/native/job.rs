@@ -292,6 +292,16 @@ fn a_full_disk_stops_cleanly_and_the_next_run_carries_on() {
     let error = export(&host, &config()).unwrap_err();
     assert_eq!((error.kind, error.exit_status()), (ErrorKind::Quota, 1));
     assert!(host.storage.bytes("Patient.002.ndjson.gz").is_none());
+    // What is here says how much a resource takes.
+    let here: Vec<String> = host.storage.paths().into_iter().filter(|path| path.ends_with(".ndjson.gz")).collect();
+    let bytes: usize = here.iter().map(|path| host.storage.bytes(path).unwrap().len()).sum();
+    let resources: usize = here.iter().map(|path| host.storage.text(path).unwrap().lines().count()).sum();
+    let (missing, rest) =
+        (3 - here.len(), files.iter().map(|file| file.body.lines().count()).sum::<usize>() - resources);
+    let needed = (bytes * rest / resources).div_ceil(1000);
+    let about = format!("{missing} of 3 files are not here yet; they need about {needed} KB.");
+    assert!(error.message.ends_with(&about), "{} / {about}", error.message);
+    assert!(error.hint.as_ref().unwrap().starts_with("Free about "), "{error:?}");
     let again = host.restarted();
     again.storage.set_capacity(None);
     assert_eq!(export(&again, &config()).unwrap().verdict, Verdict::Complete);

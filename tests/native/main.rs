@@ -27,6 +27,7 @@ mod hydrate_inline;
 mod hydrate_server;
 mod job;
 mod job_manifests;
+mod looking;
 mod managed;
 mod merge;
 mod ndjson;

@@ -276,3 +276,22 @@ test('a panic of the core: the job ends with an error that says so, and the core
   await assert.rejects(client.bulk(memoryFolder()).result, wanted);
   assert.equal(closed, 2);
 });
+
+test('a full folder stops the job cleanly, says how much is missing, and is carried on when there is room', async (t) => {
+  const { url } = await sandbox(t, { faults: { page: 20 } });
+  const small = memoryFolder({ capacity: 60_000 });
+  const client = new Client({ fhirUrl: url, ...FAST });
+  const options = { types: ['Condition', 'Encounter', 'Patient'], compress: false };
+  const error = await client.bulk(small, options).result.catch((thrown) => thrown);
+  assert.equal(error.code, 'quota');
+  const [, missing, all, needed] = /(\d+) of (\d+) files are not here yet; they need about (\d+) KB\./.exec(error.message);
+  assert.match(error.hint, new RegExp(`^Free about ${needed} KB, then do the same again`));
+  const here = await small.files();
+  assert.equal(here.length, all - missing);
+  assert.ok(here.length > 0);
+  // With that much more room, and a little for the state, it fits.
+  const whole = memoryFolder();
+  await client.bulk(whole, options).result;
+  const rest = (await whole.files()).reduce((sum, { bytes }) => sum + bytes, 0) - here.reduce((sum, { bytes }) => sum + bytes, 0);
+  assert.ok(Math.abs(needed * 1000 - rest) < rest / 2, `${needed} KB were said, ${rest} bytes are needed`);
+});
