@@ -8,7 +8,7 @@ import { Job } from './job.js';
 /**
  * One thing to do, as plain data: it may cross to a worker.
  * @typedef {object} Call
- * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'single' | 'bundle' | 'merge' | 'doctor'} operation
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'doctor'} operation
  * @property {object} config options in the core's form
  * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]
@@ -111,6 +111,24 @@ export class Client {
    */
   checkCrawl(options = {}) {
     return typed('options', () => this.#run('checkCrawl', this.#crawlConfig(options)));
+  }
+
+  /**
+   * Fetches what the resources in `folder` refer to, or goes on with it.
+   * @param {import('./index.d.ts').Folder} folder
+   * @param {Partial<import('./index.d.ts').HydrateOptions>} [options]
+   */
+  hydrate(folder, { signal, source, ...options } = {}) {
+    const config = { ...options, server: this.#server };
+    return new Job('hydrate', (control) => this.#run('hydrate', config, folder, control, source), signal);
+  }
+
+  /**
+   * Looks at the options of a hydration without sending anything.
+   * @param {Partial<import('./index.d.ts').HydrateOptions>} [options]
+   */
+  checkHydrate({ signal, source, ...options } = {}) {
+    return typed('options', () => this.#run('checkHydrate', { ...options, server: this.#server }));
   }
 
   /**

@@ -199,6 +199,9 @@ export interface Core {
   cancelBulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<void>;
   bundle(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BundleReport>;
   merge(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').MergeReport>;
+  checkHydrate(config: object): void;
+  hydrate(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').HydrateReport>;
+  hydrationTasks(): string[];
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
   doctor(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').DoctorReport>;
   resourceTypes(): { usual: string[]; all: string[] };

@@ -83,6 +83,8 @@ export function inThread(environment, readPem) {
         throw SmartFetchError.from(error, 'options');
       }
     },
+    /** The names of groups of hydration tasks. */
+    hydrationTasks: async () => (await environment.load()).hydrationTasks(),
     /** The resource types that are known. */
     resourceTypes: async () => (await environment.load()).resourceTypes(),
     /** The version of the core. */

@@ -13,7 +13,9 @@
  * Everything that is done with a folder can be interrupted at any moment and started again: only what is missing is fetched.
  */
 
+import type { CrawlOptions, CrawlReport } from './crawl.js';
 import type { DoctorOptions, DoctorReport } from './doctor.js';
+import type { HydrateOptions, HydrateReport, HydrationTask } from './hydrate.js';
 
 /** What went wrong, by what the caller can do about it. */
 export type ErrorCode =
@@ -189,26 +191,6 @@ export interface BulkOptions {
   signal: AbortSignal;
 }
 
-/** What to crawl: the data of an export, got by searches patient by patient. */
-export interface CrawlOptions
-  extends Pick<
-    BulkOptions,
-    'types' | 'typeFilters' | 'defaultFilters' | 'since' | 'sinceMode' | 'compress' | 'maxPollDelay' | 'pollTimeout' | 'signal'
-  > {
-  /** Where Patients come from, without `ids`: a bulk export of them at this level. Default: `'system'`. */
-  level: BulkOptions['level'];
-  /** Ids of the patients, or values of an identifier; in place of `level`. */
-  ids: Iterable<string>;
-  /** The system of the identifier that `ids` are values of. Without it they are FHIR ids. */
-  idSystem: string;
-  /** A name of the cohort, for the log. */
-  cohortName: string;
-  /** Resources on a page (`_count`). Default: as the server likes. */
-  count: number;
-  /** A folder with Patients of an earlier export, whose data are searched for where `types` has no Patient. Default: the folder itself. */
-  source: Folder;
-}
-
 /** How to get one resource. */
 export interface SingleOptions {
   /** The bytes of a Binary rather than its JSON. */
@@ -219,6 +201,8 @@ export interface SingleOptions {
   signal?: AbortSignal;
 }
 
+export type { CrawlOptions, CrawlReport } from './crawl.js';
+export type { HydrateOptions, HydrateReport, HydrationCount, HydrationTask } from './hydrate.js';
 export type { DoctorCheck, DoctorOptions, DoctorReport } from './doctor.js';
 
 /** What a job tells while it runs. Durations are milliseconds, sizes bytes. */
@@ -251,7 +235,9 @@ export type Event =
       limit: number;
     }
   /** How far a step other than the download of files is; when it has ended, `done` equals `total`. */
-  | { type: 'progress'; task: string; done: number; total?: number; resources: number };
+  | { type: 'progress'; task: string; done: number; total?: number; resources: number }
+  /** A hydration task has ended. */
+  | { type: 'hydrated'; report: HydrationTask };
 
 /** What came of a bulk export. Counts are of the whole folder unless said otherwise. */
 export interface BulkReport {
@@ -288,38 +274,6 @@ export interface BulkReport {
   bad: string[];
   /** Bundles of deletions. */
   deletions: number;
-}
-
-/** What came of a crawl. Counts are of the whole folder. */
-export interface CrawlReport {
-  /**
-   * `complete`: everything is here. `withErrors`: the same, but the server reported errors with it. `incomplete`: some patients
-   * could not be had; the same job again gets just those.
-   */
-  verdict: 'complete' | 'withErrors' | 'incomplete';
-  /** The exit status of the command line: 0, or 3 where the verdict is not `complete`. */
-  exitStatus: 0 | 3;
-  /** How many patients there are. */
-  patients: number;
-  files: number;
-  resources: number;
-  /** Bytes on disk. */
-  bytes: number;
-  types: Record<string, { files: number; resources: number }>;
-  /** Types that were asked for and have no resources. */
-  emptyTypes: string[];
-  /** How many patients are missing, by type. */
-  missing: Record<string, number>;
-  /** The first of them, and why. */
-  missingExamples: { type: string; patient: string; problem: string }[];
-  /** Ids that the server has no Patient for. */
-  unknownPatients: string[];
-  /** Files of the bulk export of Patients that could not be had: then nothing else was tried. */
-  patientsProblem: { name: string; url: string; problem: string }[];
-  /** Issues of severity `error` or `fatal` that the server reported with resources. */
-  errors: number;
-  /** The first issues that the server reported with resources, errors first. */
-  issues: { severity: string; code: string; text: string }[];
 }
 
 /** A job under way. */
@@ -443,6 +397,13 @@ export class Client {
   crawl(folder: Folder, options?: Partial<CrawlOptions>): Job<CrawlReport>;
   /** Looks at the options of a crawl without sending anything; rejects with a usage error. */
   checkCrawl(options?: Partial<CrawlOptions>): Promise<void>;
+  /**
+   * Fetches what the resources in `folder` refer to: practitioners, locations, medications, notes and the like. Goes on where
+   * an earlier run stopped.
+   */
+  hydrate(folder: Folder, options?: Partial<HydrateOptions>): Job<HydrateReport>;
+  /** Looks at the options of a hydration without sending anything; rejects with a usage error. */
+  checkHydrate(options?: Partial<HydrateOptions>): Promise<void>;
   /** Cancels the export that was begun in `folder`, on the server too. */
   cancelBulk(folder: Folder): Promise<void>;
   /**
@@ -544,6 +505,9 @@ export function merge(folder: Folder, out: Folder, options?: MergeOptions): Job<
  * error where a `.csv` has no such column.
  */
 export function parseIds(name: string, text: string): Promise<string[]>;
+
+/** The names of groups of hydration tasks, in the order in which they run. */
+export function hydrationTasks(): Promise<string[]>;
 
 /** The resource types that are known: those that `all` means, and every one of FHIR R4 to R5. */
 export function resourceTypes(): Promise<{ usual: string[]; all: string[] }>;

@@ -87,6 +87,11 @@ export async function parseIds(name, text) {
   }
 }
 
+/** The names of groups of hydration tasks. */
+export function hydrationTasks() {
+  return call('hydrationTasks', []);
+}
+
 /** The resource types that are known. */
 export function resourceTypes() {
   return call('resourceTypes', []);

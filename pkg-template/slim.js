@@ -57,7 +57,7 @@ const environment = {
 };
 
 const { Client: BaseClient, folderIn, ...api } = inThread(environment);
-export const { bundle, copyFolder, importFolder, loadKeys, memoryFolder, merge, parseIds, resourceTypes, version } = api;
+export const { bundle, copyFolder, hydrationTasks, importFolder, loadKeys, memoryFolder, merge, parseIds, resourceTypes, version } = api;
 
 export class Client extends BaseClient {
   /** @param {import('./index.d.ts').DoctorOptions} [options] */

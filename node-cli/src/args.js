@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { UsageError } from './exit-codes.js';
-import { AUTHENTICATION, BULK, CRAWL, LOCAL_OUTPUT, SERVER, grouped } from './flag-lists.js';
+import { AUTHENTICATION, BULK, CRAWL, HYDRATE, LOCAL_OUTPUT, SERVER, grouped } from './flag-lists.js';
 import { didYouMean } from './nearest.js';
 
 /** The version of the command line, which is that of the core it was built with. */
@@ -57,6 +57,23 @@ Exit status:
   2    wrong usage: nothing was sent, nothing was written
   3    finished, but the server reported errors, or some patients could not be had
   130  interrupted; the state is kept`,
+  },
+  hydrate: {
+    summary: 'fetch what the resources of a folder refer to',
+    description: 'Fetches practitioners, locations, medications, notes and the like that the resources in OUTPUT_DIR refer to, into the same folder. Run the same command again after any interruption, or to try again what could not be had: nothing is fetched twice.',
+    operand: 'OUTPUT_DIR',
+    flags: [...HYDRATE, ...SERVER, ...AUTHENTICATION],
+    after: `Examples:
+  smart-fetch hydrate out --fhir-url https://ehr.example.org/fhir --smart-client-id my-app --smart-key key.jwks
+  smart-fetch hydrate out -c site.toml --tasks practitioner,inline --mimetypes text/plain,application/pdf
+  smart-fetch hydrate out -c site.toml --tasks inline --attachments-dir attachments
+
+Exit status:
+  0    complete
+  1    failed; run the same command again where the message says so
+  2    wrong usage: nothing was sent, nothing was written
+  3    finished, but some references or notes could not be had
+  130  interrupted; what was fetched is kept`,
   },
   single: {
     summary: 'print a single resource',
@@ -137,6 +154,7 @@ Exit status:
       { name: 'data', value: 'DIR', kind: 'text', help: 'serve the NDJSON files of this folder (default: generated patients)' },
       { name: 'patients', value: 'N', kind: 'integer', min: 0, help: 'number of patients to generate' },
       { name: 'seed', value: 'S', kind: 'integer', min: 0, help: 'seed for generating them; the same seed gives the same data' },
+      { name: 'references', kind: 'switch', help: 'generate something for each hydration task to find as well' },
       { name: 'cors', value: 'MODE', kind: 'choice', choices: ['full', 'no-expose', 'none'], help: 'what browsers get to see: full (default), no-expose or none' },
       { name: 'auth', value: 'MODE', kind: 'choice', choices: ['none', 'smart'], help: 'none (default), or SMART: Backend Services and App Launch' },
       { name: 'jwks', value: 'FILE', kind: 'text', help: "with --auth smart: keys of a client, registered as 'smart-fetch'" },

@@ -106,6 +106,17 @@ export const CRAWL = [
   ...BUNDLE,
 ];
 
+/** What to fetch that the resources of a folder refer to. @type {Flag[]} */
+export const HYDRATE = [
+  ...grouped('What to fetch:', [
+    { name: 'tasks', value: 'NAMES', kind: 'list', help: "which hydration tasks to run (comma separated, defaults to 'all', use 'help' to see list)" },
+    { name: 'source-dir', value: 'DIR', kind: 'text', help: 'folder with your existing source resources (defaults to output folder)' },
+    { name: 'mimetypes', value: 'MIMES', kind: 'list', help: 'mimetypes to inline, comma separated (default is text, HTML, and XHTML)' },
+    { name: 'attachments-dir', value: 'DIR', kind: 'text', help: 'a subfolder of the output folder, to store attachments of other types in as files, named by the SHA-1 hash that their row has' },
+  ]),
+  ...LOCAL_OUTPUT,
+];
+
 /** The same flags, under a heading in the help text. */
 export function grouped(group, flags) {
   return flags.map((flag) => ({ ...flag, group }));

@@ -41,7 +41,8 @@ class QuietProgress {
   }
 
   event(event) {
-    if (event.type === 'warning') this.message(`Warning: ${event.message}`);
+    // The first of these, and how many there are, are told at the end.
+    if (event.type === 'warning' && event.code !== 'hydration-failed') this.message(`Warning: ${event.message}`);
   }
 
   message(text) {

@@ -7,6 +7,7 @@ import { Output } from './output.js';
 const COMMANDS = {
   bulk: () => import('./commands/bulk.js'),
   crawl: () => import('./commands/crawl.js'),
+  hydrate: () => import('./commands/hydrate.js'),
   single: () => import('./commands/single.js'),
   merge: () => import('./commands/merge.js'),
   bundle: () => import('./commands/bundle.js'),

@@ -93,13 +93,9 @@ impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
         }
         self.failures.of_task(task.name);
         let source = if task.kind == Kind::Inline { self.platform.storage() } else { source };
-        if task.kind != Kind::Inline {
-            self.note(format!("Downloading referenced {}s from {}s.", task.output, task.input));
-        }
         let mut files = data_files(source, "").await?;
         files.retain(|file| file.resource_type.as_deref() == Some(task.input));
         let report = if files.is_empty() {
-            self.note(format!("Skipping {}, no {} resources found.", task.name, task.input));
             TaskReport { skipped: true, ..TaskReport::new(task) }
         } else {
             self.run(task, source, files).await?
@@ -128,10 +124,6 @@ impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
     /// Ends the run early.
     pub(crate) async fn give_up(self) {
         self.failures.discard().await;
-    }
-
-    pub(super) fn note(&self, message: String) {
-        self.platform.observer().event(Event::Note { message });
     }
 
     /// Says how far a task is, if that was not just said.

@@ -135,7 +135,9 @@ async fn run<P: Platform>(
 ) -> Result<HydrateReport> {
     let Some(first) = next() else { return Ok(HydrateReport::default()) };
     let client = Client::new(platform, &server(&config.server), scopes(config)?)?;
-    let _lock = platform.storage().lock().await?;
+    // Where there is nothing to read, nothing is written, not even a folder for the lock.
+    let is_empty = source.list("").await?.is_empty();
+    let _lock = if is_empty { None } else { Some(platform.storage().lock().await?) };
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let capability = fhir::metadata::read(&client).await;
     platform.observer().event(Event::Phase { phase: Phase::Hydrate });
@@ -150,7 +152,10 @@ async fn run<P: Platform>(
     }
     let ended = run.end().await?;
     if ended.foreign > 0 {
-        let message = format!("{} references lead to other servers; they were not followed.", ended.foreign);
+        let message = match ended.foreign {
+            1 => "1 reference leads to another server; it was not followed.".to_owned(),
+            many => format!("{many} references lead to other servers; they were not followed."),
+        };
         platform.observer().event(Event::Warning { code: "foreign-references".to_owned(), message });
     }
     let complete = ended.failed == 0;

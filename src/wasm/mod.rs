@@ -12,6 +12,7 @@ mod fetch;
 mod folder;
 mod host;
 mod http;
+mod hydrate;
 mod storage;
 mod transfers;
 

@@ -20,8 +20,8 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['bulk', 'crawl', 'single', 'merge', 'bundle', 'doctor', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
-  assert.doesNotMatch(stdout, /hydrate|reset-symlinks/);
+  for (const command of ['bulk', 'crawl', 'hydrate', 'single', 'merge', 'bundle', 'doctor', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  assert.doesNotMatch(stdout, /reset-symlinks/);
 });
 
 const FLAGS = {
@@ -31,9 +31,11 @@ const FLAGS = {
     bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet version help`,
   merge: 'out no-compression progress config verbose quiet',
   bundle: 'no-compression progress config verbose quiet',
+  hydrate: `tasks source-dir mimetypes attachments-dir no-compression progress fhir-url token-url header token-origin rewrite-url allow-insecure max-connections
+    retry-delays smart-client-id smart-key basic-user basic-passwd bearer-token config verbose quiet`,
   single: 'binary compact fhir-url token-url header smart-client-id smart-key basic-user basic-passwd bearer-token config verbose',
   doctor: 'level group type origin kickoff json fhir-url token-url header smart-client-id smart-key basic-user basic-passwd bearer-token config verbose',
-  sandbox: 'port host data patients seed cors auth fault',
+  sandbox: 'port host data patients seed references cors auth fault',
   serve: 'port server allow-insecure config quiet',
 };
 
@@ -48,7 +50,7 @@ for (const [command, flags] of Object.entries(FLAGS)) {
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: bulk, crawl, single, merge, bundle, doctor, sandbox, serve/],
+  [[], /a command is missing: bulk, crawl, hydrate, single, merge, bundle, doctor, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
   [['export', 'out'], /unknown command 'export'/],
   [['--bogus'], /unknown option '--bogus'/],

@@ -209,20 +209,12 @@ fn tasks_without_anything_to_read_say_so() {
     server(&host, &[]);
     let report = hydrate(&host, &config("medication")).unwrap();
     assert!(report.tasks.iter().all(|task| task.skipped));
-    let notes: Vec<String> = host
+    let told: Vec<String> = host
         .events()
         .into_iter()
-        .filter_map(|event| if let Event::Note { message } = event { Some(message) } else { None })
+        .filter_map(|event| if let Event::Hydrated { report } = event { Some(report.task) } else { None })
         .collect();
-    assert_eq!(
-        notes,
-        [
-            "Downloading referenced Medications from MedicationDispenses.",
-            "Skipping meddisp-med, no MedicationDispense resources found.",
-            "Downloading referenced Medications from MedicationRequests.",
-            "Skipping medreq-med, no MedicationRequest resources found.",
-        ]
-    );
+    assert_eq!(told, ["meddisp-med", "medreq-med"]);
     assert_eq!(hydrate(&host, &config("none")).unwrap().tasks, []);
     assert_eq!(hydrate(&host, &config("foo")).unwrap_err().kind, ErrorKind::Usage);
 }

@@ -5,7 +5,7 @@ import { didYouMean } from '../nearest.js';
 import { describeSystemError } from '../output.js';
 import { FAULTS, parseFaults, startSandbox } from '../sandbox/index.js';
 
-const OPTIONS = ['port', 'host', 'data', 'patients', 'seed', 'cors', 'auth'];
+const OPTIONS = ['port', 'host', 'data', 'patients', 'seed', 'references', 'cors', 'auth'];
 /** The id under which the keys of `--jwks` are registered. */
 const CLIENT_ID = 'smart-fetch';
 

@@ -1,4 +1,5 @@
 import cliProgress from 'cli-progress';
+import { describeTask } from '../hydrated.js';
 import { formatBytes, formatCount, formatDuration, plural } from '../output.js';
 import { Tally } from './tally.js';
 import { describeStep, describeWait, oneLine, PHASES } from './words.js';
@@ -17,6 +18,8 @@ export class BarProgress {
   #lines = [];
   #pending = false;
   #stopped = false;
+  /** For standard output, once no bar is in the way. */
+  #tables = [];
 
   constructor(output, { verbose = false } = {}) {
     this.output = output;
@@ -53,7 +56,10 @@ export class BarProgress {
         this.message(oneLine(event.message));
         break;
       case 'warning':
-        this.message(`Warning: ${oneLine(event.message)}`);
+        if (this.verbose || event.code !== 'hydration-failed') this.message(`Warning: ${oneLine(event.message)}`);
+        break;
+      case 'hydrated':
+        this.#tables.push(...describeTask(event.report));
         break;
       case 'kickedOff':
         if (this.verbose) this.message(`Status URL: ${oneLine(event.statusUrl)}`);
@@ -89,6 +95,7 @@ export class BarProgress {
     // The messages still held are drawn with the next update only.
     this.#bars.update();
     this.#bars.stop();
+    this.#tables.forEach((line) => this.output.line(line));
   }
 
   end() {}

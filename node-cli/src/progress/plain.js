@@ -1,3 +1,4 @@
+import { describeTask } from '../hydrated.js';
 import { formatBytes, formatCount, plural } from '../output.js';
 import { Tally } from './tally.js';
 import { describeStep, describeWait, oneLine, PHASES } from './words.js';
@@ -33,7 +34,7 @@ export class PlainProgress {
         this.#stamped(oneLine(event.message));
         break;
       case 'warning':
-        this.message(`Warning: ${oneLine(event.message)}`);
+        if (this.verbose || event.code !== 'hydration-failed') this.message(`Warning: ${oneLine(event.message)}`);
         break;
       case 'kickedOff':
         if (this.verbose) this.#stamped(`Status URL: ${oneLine(event.statusUrl)}`);
@@ -52,6 +53,9 @@ export class PlainProgress {
         break;
       case 'fileFailed':
         if (this.verbose || event.last) this.message(`  ${oneLine(event.name)}: ${oneLine(event.message)}${event.last ? '' : ' It is tried again.'}`);
+        break;
+      case 'hydrated':
+        describeTask(event.report).forEach((line) => this.output.line(line));
         break;
       case 'totals':
         this.#totals();

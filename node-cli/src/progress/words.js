@@ -7,6 +7,8 @@ export const PHASES = {
   wait: 'Waiting for the server to prepare the files…',
   download: 'Downloading…',
   crawl: 'Searching patient by patient…',
+  hydrate: 'Following references…',
+  check: 'Checking…',
   finish: 'Finishing…',
 };
 

@@ -19,6 +19,7 @@ const AUTH = ['none', 'smart', 'basic', 'bearer'];
  * @param {string} [options.data] folder of `Type.*.ndjson[.gz]`; without it, data is generated
  * @param {number} [options.patients] patients to generate
  * @param {number} [options.seed] the same seed gives the same data
+ * @param {boolean} [options.references] generate something for each hydration task as well (data/references.js)
  * @param {number} [options.revision] how often the EHR has changed since (data/revision.js)
  * @param {'full'|'no-expose'|'none'} [options.cors]
  * @param {'none'|'smart'|'basic'|'bearer'} [options.auth]
@@ -36,7 +37,7 @@ const AUTH = ['none', 'smart', 'basic', 'bearer'];
  * @param {boolean} [options.otherTls] false: with tls, the second listener stays plain http (redirects from https to http)
  */
 export async function startSandbox({
-  port = 0, host = '127.0.0.1', basePath = '/fhir', data, patients = 20, seed = 1, revision = 0, cors = 'full', auth = 'none', secrets, jwks, clientId,
+  port = 0, host = '127.0.0.1', basePath = '/fhir', data, patients = 20, seed = 1, references = false, revision = 0, cors = 'full', auth = 'none', secrets, jwks, clientId,
   faults = {}, secondOrigin = false, keepRequests = 20_000, tls = false, tlsMaxVersion, otherTls = true, hold,
 } = {}) {
   if (!CORS.includes(cors)) throw new Error(`cors must be one of ${CORS.join(', ')}, not "${cors}".`);
@@ -49,7 +50,7 @@ export async function startSandbox({
     if (folder) folder.deletions = { references: source.deleted ?? [], time: Date.parse(stamp) };
     return async ({ origin, otherOriginUrl, signal }) => folder ?? Store.openGenerated({ ...source, stamp, signal, base: origin + basePath, otherOrigin: otherOriginUrl });
   };
-  const source = { data, patients, seed, revision };
+  const source = { data, patients, seed, references, revision };
   const server = new SandboxServer({
     host, port, basePath, cors, auth, secrets, faults, secondOrigin, keepRequests, otherTls, hold, tls: certificate && { ...certificate, ...(tlsMaxVersion && OLD_TLS), maxVersion: tlsMaxVersion },
     openStore: await opener(source),

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { patientId, patientResources } from './patient.js';
 import { Random } from './random.js';
+import { referenceResources } from './references.js';
 import { exists, mergeLinks, patientCount, revised } from './revision.js';
 import { sharedResources } from './shared.js';
 
@@ -16,12 +17,13 @@ const STAMP = '2023-01-01T00:00:00.000+00:00';
  * @param {number} options.seed same seed, same data
  * @param {string} options.base FHIR base URL for absolute references
  * @param {string|null} options.otherOrigin origin of an attachment that lives elsewhere
+ * @param {boolean} [options.references] with the resources of references.js as well
  * @param {number} [options.revision] see revision.js; 0: as first exported
  * @param {string} [options.stamp] instant at which the revision's changes were made
  * @param {AbortSignal} [options.signal] ends it early, with an error
  * @returns {Promise<string[]>} references of what has been deleted since the first export
  */
-export async function generate({ folder, patients, seed, base, otherOrigin = null, revision = 0, stamp = STAMP, signal }) {
+export async function generate({ folder, patients, seed, base, otherOrigin = null, references = false, revision = 0, stamp = STAMP, signal }) {
   const deleted = [];
 
   const writers = new Map();
@@ -37,6 +39,7 @@ export async function generate({ folder, patients, seed, base, otherOrigin = nul
   };
   try {
     for (const resource of sharedResources(new Random(seed, 'shared'), STAMP)) write(resource);
+    if (references) for (const resource of referenceResources(new URL(base).origin)) write(resource);
     for (const group of groups(patients, revision, stamp)) write(group);
     for (let n = 1; n <= patientCount(patients, revision); n++) {
       const links = [...linksOf(n, patients), ...mergeLinks(n, revision)];
