@@ -8,7 +8,7 @@ import { Job } from './job.js';
 /**
  * One thing to do, as plain data: it may cross to a worker.
  * @typedef {object} Call
- * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'doctor'} operation
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'doctor' | 'patientIds'} operation
  * @property {object} config options in the core's form
  * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]
@@ -73,7 +73,12 @@ export class Client {
    */
   #run(operation, config, folder, control = {}, source) {
     const call = { operation, config, clients: this.#clients, workers: this.#workers };
-    const token = (/** @type {number} */ number) => given(this.#sources[number]);
+    const asked = new Set();
+    const token = (/** @type {number} */ number) => {
+      const again = asked.has(number);
+      asked.add(number);
+      return given(this.#sources[number], again);
+    };
     return this.#execute(call, accessOf(folder), { ...control, token }, accessOf(source));
   }
 
@@ -150,12 +155,25 @@ export class Client {
   }
 
   /**
+   * The ids of the patients that a search finds.
+   * @param {string} query
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<string[]>}
+   */
+  patientIds(query, { signal } = {}) {
+    return this.#once('patientIds', { query, server: this.#server }, signal);
+  }
+
+  /**
    * Examines the server.
-   * @param {import('./index.d.ts').DoctorOptions & { inBrowser?: boolean }} [options]
+   * @param {import('./index.d.ts').DoctorOptions} [options]
    * @returns {Promise<import('./index.d.ts').DoctorReport>}
    */
   doctor({ signal, ...options } = {}) {
-    return this.#once('doctor', { ...options, server: this.#bulkServer }, signal);
+    // Pages and their workers have one: there the browser asks for leave, and hides headers.
+    const origin = globalThis.location?.origin;
+    const page = origin === undefined ? {} : { inBrowser: true, origin };
+    return this.#once('doctor', { ...options, ...page, server: this.#bulkServer }, signal);
   }
 
   /**
@@ -195,10 +213,11 @@ async function typed(operation, work) {
 /**
  * A token of the program's, as the core takes it.
  * @param {import('./index.d.ts').TokenSource} source
+ * @param {boolean} again whether this call of the core has had one before
  * @returns {Promise<import('./host.d.ts').HostToken>}
  */
-async function given(source) {
-  const answer = await source();
+async function given(source, again) {
+  const answer = await source({ again });
   const { token, expiresIn } = typeof answer === 'string' ? { token: answer, expiresIn: undefined } : (answer ?? {});
   if (typeof token !== 'string') throw new Error('it gave no text');
   return { token, lifeMillis: Number.isFinite(expiresIn) ? Math.max(0, Math.round(Number(expiresIn) * 1000)) : undefined };

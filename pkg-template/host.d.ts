@@ -203,6 +203,7 @@ export interface Core {
   hydrate(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').HydrateReport>;
   hydrationTasks(): string[];
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
+  patientIds(host: Host, config: object, cancelled: Promise<unknown>): Promise<string[]>;
   doctor(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').DoctorReport>;
   resourceTypes(): { usual: string[]; all: string[] };
   view(host: Pick<Host, 'storage' | 'clock' | 'random'>): Promise<import('./index.d.ts').FolderStatus>;

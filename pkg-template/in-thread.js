@@ -9,6 +9,7 @@ import { Folder } from './folder.js';
 import { loadKeys } from './keys/webcrypto.js';
 import { LocalAccess } from './local.js';
 import { runner } from './run.js';
+import { smartApp } from './smart-app.js';
 import { copyAll } from './storage/copy.js';
 import { FilesFolder } from './storage/files.js';
 import { MemoryFolder } from './storage/memory.js';
@@ -52,6 +53,7 @@ export function inThread(environment, readPem) {
 
   return {
     ...folderJobs(execute),
+    ...smartApp(Client),
     Client,
     /**
      * The folder of a backend.

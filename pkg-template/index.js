@@ -7,6 +7,7 @@ import { folderJobs } from './folder-jobs.js';
 import { Folder } from './folder.js';
 import { loadKeys as loadKeysWith } from './keys/webcrypto.js';
 import { checkFolder, persist } from './site.js';
+import { smartApp } from './smart-app.js';
 import { RemoteAccess, call } from './worker/page.js';
 
 export { SmartFetchError } from './errors.js';
@@ -28,12 +29,9 @@ export class Client extends BaseClient {
   constructor(options) {
     super(options, execute);
   }
-
-  /** @param {import('./index.d.ts').DoctorOptions} [options] */
-  doctor(options) {
-    return super.doctor({ ...options, inBrowser: true, origin: location.origin });
-  }
 }
+
+export const { SmartAppClient, fromSmartClient } = smartApp(Client);
 
 /**
  * Opens a folder.

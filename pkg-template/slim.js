@@ -56,16 +56,8 @@ const environment = {
   importClients: (/** @type {any} */ clients) => importClients(clients),
 };
 
-const { Client: BaseClient, folderIn, ...api } = inThread(environment);
-export const { bundle, copyFolder, hydrationTasks, importFolder, loadKeys, memoryFolder, merge, parseIds, resourceTypes, version } = api;
-
-export class Client extends BaseClient {
-  /** @param {import('./index.d.ts').DoctorOptions} [options] */
-  doctor(options) {
-    const origin = globalThis.location?.origin;
-    return super.doctor(origin === undefined ? options : { ...options, inBrowser: true, origin });
-  }
-}
+const { folderIn, ...api } = inThread(environment);
+export const { Client, SmartAppClient, bundle, copyFolder, fromSmartClient, hydrationTasks, importFolder, loadKeys, memoryFolder, merge, parseIds, resourceTypes, version } = api;
 
 /**
  * Opens a folder that the browser keeps, or that the user has picked. OPFS works in dedicated workers only.

@@ -13,6 +13,7 @@ mod folder;
 mod host;
 mod http;
 mod hydrate;
+mod patients;
 mod storage;
 mod transfers;
 

@@ -31,6 +31,7 @@ mod looking;
 mod managed;
 mod merge;
 mod ndjson;
+mod patients;
 mod politeness;
 mod protocol;
 mod row_files;
