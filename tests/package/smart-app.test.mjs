@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
-import { Client, SmartAppClient, fromSmartClient } from '../../pkg-template/node.js';
+import { Client, SmartAppClient, fromSmartClient, memoryFolder } from '../../pkg-template/node.js';
 import { sandbox as started } from './helpers.mjs';
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
@@ -104,4 +104,25 @@ test('an open server needs no token; what is no session is a usage error', async
   assert.deepEqual([client.patient, client.user], [null, null]);
   assert.equal((await read(client, `Patient/${PATIENT}`)).id, PATIENT);
   for (const wrong of [undefined, {}, { state: {} }]) assert.throws(() => fromSmartClient(wrong), { code: 'usage' });
+});
+
+test('bulk where the server lets users export, and a crawl of a panel, on tokens that end all the time', async (t) => {
+  const sbx = await sandbox(t, { auth: 'smart', faults: { expiresIn: 12, pending: 2 } });
+  const session = await launch(sbx, { scope: 'openid fhirUser offline_access user/*.rs' });
+  const client = fromSmartClient(session, { retryDelays: ['10ms'], workers: 0 });
+  const exported = memoryFolder();
+  const job = client.bulk(exported, { level: 'patient', types: ['Patient', 'Condition'] });
+  for await (const { type } of job) if (type === 'manifest') sbx.revokeTokens();
+  assert.equal((await job.result).types.Patient.resources, 12);
+  assert.ok(session.refreshed >= 1);
+  const panel = (await client.patientIds('')).slice(0, 3);
+  const crawled = memoryFolder();
+  const report = await client.crawl(crawled, { ids: panel, types: ['Patient', 'Condition'] }).result;
+  assert.deepEqual([report.verdict, report.patients], ['complete', 3]);
+  const conditions = async (folder) => {
+    const ids = [];
+    for await (const { id, subject } of folder.resources('Condition')) if (panel.includes(subject.reference.slice('Patient/'.length))) ids.push(id);
+    return ids.sort();
+  };
+  assert.deepEqual(await conditions(crawled), await conditions(exported));
 });
