@@ -8,7 +8,7 @@ import { Job } from './job.js';
 /**
  * One thing to do, as plain data: it may cross to a worker.
  * @typedef {object} Call
- * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'doctor' | 'patientIds'} operation
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'verify' | 'doctor' | 'patientIds'} operation
  * @property {object} config options in the core's form
  * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]

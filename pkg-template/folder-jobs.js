@@ -39,5 +39,13 @@ export function folderJobs(execute) {
      * @returns {Job<import('./index.d.ts').MergeReport>}
      */
     merge: (folder, out, options = {}) => start('merge', options, out, folder),
+
+    /**
+     * Checks a folder against what it says of itself.
+     * @param {AnyFolder} folder
+     * @param {import('./index.d.ts').VerifyOptions} [options]
+     * @returns {Job<import('./index.d.ts').VerifyReport>}
+     */
+    verify: (folder, { temporary, ...options } = {}) => start('verify', options, folder, temporary),
   };
 }

@@ -202,6 +202,7 @@ export interface Core {
   checkHydrate(config: object): void;
   hydrate(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').HydrateReport>;
   hydrationTasks(): string[];
+  verify(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').VerifyReport>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
   patientIds(host: Host, config: object, cancelled: Promise<unknown>): Promise<string[]>;
   doctor(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').DoctorReport>;

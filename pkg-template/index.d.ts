@@ -501,11 +501,52 @@ export interface MergeReport {
 /**
  * Puts the current state of a managed folder into another one, with the files of an ordinary export: all exports in order,
  * deletions too, one version of each resource, byte for byte. The later export counts, within one the later
- * `meta.lastUpdated`; a whole export of a type stands for all before it; with a deleted Patient goes what has it as its subject
- * or patient. `out` must be empty, or an earlier merge of the same folder, which is brought up to date. Interrupted, it is done
+ * `meta.lastUpdated`; a whole export of a type stands for all before it; with a Patient who left the cohort goes what has
+ * it as its subject or patient. `out` must be empty, or an earlier merge of the same folder, which is brought up to date. Interrupted, it is done
  * by calling it again. Memory stays flat; it needs 24 bytes of disk a row while it runs.
  */
 export function merge(folder: Folder, out: Folder, options?: MergeOptions): Job<MergeReport>;
+
+/** How to check a folder. */
+export interface VerifyOptions {
+  /** Another folder for temporary files, if memory does not do (above a million ids). Default: the folder itself. */
+  temporary?: Folder;
+  /** Breaks it off when it aborts. */
+  signal?: AbortSignal;
+}
+
+/** What {@link verify} has found. */
+export interface VerifyReport {
+  /** 0, or 3 where there is a problem. */
+  exitStatus: 0 | 3;
+  kind: 'output' | 'managed';
+  /** The exports in a managed folder, oldest first. */
+  runs: string[];
+  /** Data files, those of errors and deletions included. */
+  files: number;
+  /** Bytes in them. */
+  bytes: number;
+  /** Rows that are resources, in all files. */
+  resources: number;
+  /** By type, of the data. */
+  types: Record<string, { files: number; resources: number }>;
+  /** By type, how often a resource is there once more in the same export. No problem: servers repeat resources. */
+  duplicates: Record<string, number>;
+  /** By type that is referred to: resources that are not in the folder, and references to them. No problem either. */
+  dangling: Record<string, { targets: number; references: number }>;
+  /** How many problems there are. */
+  problemCount: number;
+  /** The first of them; `problem` is the end of a sentence that begins with the path. */
+  problems: { path: string; problem: string }[];
+}
+
+/**
+ * Checks a folder, or a managed one with all its exports and links, against what it says of itself: every file is there and
+ * whole, each line a resource of the right type, counts are right, nothing is left over from an interrupted run. Changes
+ * nothing. Memory stays flat: temporary files hold the ids of more than a million resources. Rejects with `locked` while a job
+ * is at work.
+ */
+export function verify(folder: Folder, options?: VerifyOptions): Job<VerifyReport>;
 
 /**
  * The ids in the text of a file called `name`: one a line, or the column `id` (else `mrn`) of a `.csv`. Rejects with a usage

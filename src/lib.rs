@@ -15,6 +15,7 @@
 //! | [`ndjson`] | the file pipeline: decode, check, count, encode |
 //! | [`bulk`] | Bulk Data `$export`: kick-off, status, manifest, download, clean-up |
 //! | [`bundle`] | all data files of a folder as one Bundle file |
+//! | [`verify`] | checks a folder against what it says of itself |
 //! | [`merge`] | the current state of a managed folder, in a folder of its own |
 //! | [`crawl`] | the same data by searches, patient by patient |
 //! | [`folder`] | the folder: names, `.metadata`, ledger, commit, the bulk export log |
@@ -44,6 +45,7 @@ mod progress;
 pub mod testing;
 pub mod update;
 mod value;
+pub mod verify;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 

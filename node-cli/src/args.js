@@ -92,14 +92,36 @@ Exit status:
   smart-fetch single 'Observation?patient=123&category=laboratory' -c site.toml --compact
   smart-fetch single Binary/note-7 -c site.toml --binary > note.pdf`,
   },
+  verify: {
+    summary: 'check a folder',
+    description: 'Checks the folder of an export, or a managed folder with all its exports and links: every file is there and whole, each line is a resource of the right type, counts are right, nothing is left over from an interrupted run. Changes nothing.',
+    operand: 'DIR',
+    flags: [
+      ...grouped('Output:', [
+        { name: 'json', kind: 'switch', help: 'print what was found as JSON' },
+        { name: 'temp', value: 'DIR', kind: 'text', help: 'folder for temporary files of large checks (default: DIR/.verify, removed at the end)' },
+      ]),
+      ...LOCAL_OUTPUT.filter(({ name }) => name === 'progress'),
+    ],
+    after: `Resources that are there more than once in an export, and references to what is not in the folder, are counted but are
+no problem: servers give out both.
+
+Examples:
+  smart-fetch verify out
+  smart-fetch verify out --json | jq .problems
+
+Exit status:
+  0  nothing is wrong
+  3  something is wrong (named on standard error)`,
+  },
   merge: {
     summary: 'put the current state of a managed folder into another one',
     description: 'Applies all exports of the managed folder DIR in order, deletions too, and puts the latest version of each resource into another folder: as a whole new export would. DIR is only read.',
     operand: 'DIR',
     flags: [{ name: 'out', value: 'DIR', kind: 'text', group: 'Output:', help: 'folder to merge into: an empty one, or an earlier merge of DIR, which is brought up to date' }, ...LOCAL_OUTPUT],
     after: `Of two versions of a resource the one of the later export counts; within one export that with the later
-meta.lastUpdated. A whole export of a type stands for all before it. With a deleted Patient goes what has it as its
-subject or patient.
+meta.lastUpdated. A whole export of a type stands for all before it. With a Patient who left the cohort goes
+what has it as its subject or patient.
 
 Examples:
   smart-fetch merge out --out current

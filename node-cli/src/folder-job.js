@@ -15,10 +15,11 @@ const NAMED = 20;
 /**
  * Lines of a list: the first of `texts`, and how many there are beyond.
  * @param {string[]} texts
+ * @param {number} [unnamed] how many there are that are not among the texts
  */
-export function listed(texts) {
+export function listed(texts, unnamed = 0) {
   const named = texts.slice(0, NAMED).map((text) => `\n - ${oneLine(text)}`);
-  const more = texts.length - named.length;
+  const more = texts.length - named.length + unnamed;
   return [...named, ...(more > 0 ? [`\n - and ${formatCount(more)} more`] : [])].join('');
 }
 

@@ -6,4 +6,5 @@ pub mod instant;
 pub mod metadata;
 pub mod outcome;
 pub mod raw;
+pub mod reference;
 pub mod resource_type;

@@ -147,7 +147,7 @@ fn value_end(text: &[u8]) -> Option<usize> {
 
 /// The index after the string whose opening quote is at `from`.
 #[inline(always)]
-fn string_end(text: &[u8], from: usize) -> Option<usize> {
+pub(super) fn string_end(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from + 1;
     loop {
         at = string_run(text, at);

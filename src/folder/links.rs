@@ -54,6 +54,31 @@ pub(crate) async fn renew<P: Platform>(platform: &P) -> Result<u64> {
     Ok(wanted.len() as u64)
 }
 
+/// What is not as [`renew`] would make it: name, and what is wrong with it.
+pub(crate) async fn differences<P: Platform>(platform: &P) -> Result<Vec<(String, String)>> {
+    let mut wanted: BTreeMap<String, String> = wanted(platform).await?.into_iter().collect();
+    let mut found = Vec::new();
+    for entry in platform.storage().list("").await?.into_iter().filter(|entry| !entry.is_dir) {
+        let is_ours = entry.name.split_once('.').is_some_and(|(word, _)| ALL.binary_search(&word).is_ok());
+        let problem = match (wanted.remove(&entry.name), entry.target) {
+            (Some(due), Some(target)) if due == target => continue,
+            (Some(due), Some(target)) => {
+                format!("leads to {target}, not to {due}: make the links anew by reset-symlinks")
+            }
+            (Some(_), None) => {
+                "is where a link would be: move it away, then make the links by reset-symlinks".to_owned()
+            }
+            (None, Some(target)) if is_ours => {
+                format!("leads to {target}, which is not current: make the links anew by reset-symlinks")
+            }
+            (None, _) => continue,
+        };
+        found.push((entry.name, problem));
+    }
+    found.extend(wanted.into_keys().map(|name| (name, "is missing: make the links anew by reset-symlinks".to_owned())));
+    Ok(found)
+}
+
 /// The links that there should be: name and target, in the order of their names.
 async fn wanted<P: Platform>(platform: &P) -> Result<Vec<(String, String)>> {
     let exports = history::load(platform).await?;

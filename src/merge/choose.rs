@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::{MergeReport, TEMPORARY};
 use crate::fhir::instant::FhirTime;
 use crate::fhir::raw::{Raw, check};
-use crate::fhir::resource_type::is_safe;
+use crate::fhir::reference::local;
 use crate::folder::Rows;
 use crate::folder::sorter::{Entry, Sorter, key};
 use crate::platform::{Platform, Storage};
@@ -64,13 +64,14 @@ pub(super) async fn choose<P: Platform>(
     platform: &P,
     source: &P::Storage,
     plan: &mut Plan,
+    base: &str,
     report: &mut MergeReport,
 ) -> Result<Chosen> {
     if plan.runs.len() > usize::from(u16::MAX) {
         return Err(Error::new(ErrorKind::Unsupported, "merge", "The folder has more exports than 65,535."));
     }
     let mut sorter = Sorter::new(platform.storage(), TEMPORARY, newest);
-    let gone = read_deletions(source, plan, &mut sorter, report).await?;
+    let gone = read_deletions(source, plan, base, &mut sorter, report).await?;
     let steps = Steps::new(platform, "Comparing versions", plan.files.len() as u64);
     let mut row_number = 0;
     for file in &mut plan.files {
@@ -95,7 +96,7 @@ pub(super) async fn choose<P: Platform>(
                 // Without an id it is a resource of its own.
                 None => key("", &String::from_utf8_lossy(row)),
             };
-            let dropped = !gone.is_empty() && is_of_gone_patient(resource, file.run, &gone);
+            let dropped = !gone.is_empty() && is_of_gone_patient(resource, file.run, &gone, base);
             let number = if dropped { row_number | DROPPED } else { row_number };
             sorter.push(entry(key, file.run, last_updated(resource), number)).await?;
         }
@@ -120,37 +121,32 @@ fn last_updated(resource: Raw<'_>) -> u64 {
     u64::try_from(millis).unwrap_or_default().min((1 << BITS) - 1)
 }
 
-/// Patients that were deleted, and the last run that did it.
+/// Patients who left the cohort, and the last run that saw it.
 type Gone = HashMap<[u64; 2], usize>;
 
-/// Whether a resource is of a patient who was deleted after its run. When a patient leaves, servers and crawls tell of the
-/// Patient alone.
-fn is_of_gone_patient(resource: Raw<'_>, run: usize, gone: &Gone) -> bool {
+/// Whether a resource is of a patient who left the cohort after its run: only the Patient is listed then, since it is found by
+/// comparing Patients. (A server that tells of deletions tells of each.)
+fn is_of_gone_patient(resource: Raw<'_>, run: usize, gone: &Gone, base: &str) -> bool {
     ["subject", "patient"].iter().any(|name| {
         let reference = resource.get(name).and_then(|value| value.get("reference")).and_then(Raw::text);
-        let target = reference.as_deref().and_then(target).filter(|(kind, _)| *kind == "Patient");
+        let target =
+            reference.as_deref().and_then(|reference| local(reference, base)).filter(|(kind, _)| *kind == "Patient");
         target.is_some_and(|(kind, id)| gone.get(&key(kind, id)).is_some_and(|deleted| *deleted > run))
     })
-}
-
-/// Type and id of a literal reference, relative or absolute, with or without a version.
-fn target(reference: &str) -> Option<(&str, &str)> {
-    let path = reference.split_once("/_history/").map_or(reference, |(path, _)| path);
-    let (rest, id) = path.rsplit_once('/')?;
-    let kind = rest.rsplit('/').next()?;
-    (is_safe(kind) && !id.is_empty() && !id.contains(['?', '#'])).then_some((kind, id))
 }
 
 /// Reads the deletions of all runs: `DELETE Type/id`, of what earlier runs gave.
 async fn read_deletions<S: Storage>(
     source: &S,
     plan: &Plan,
+    base: &str,
     sorter: &mut Sorter<'_, S>,
     report: &mut MergeReport,
 ) -> Result<Gone> {
     let mut gone = Gone::new();
     for (index, run) in plan.runs.iter().enumerate() {
         for path in &run.deletions {
+            let is_cohort = path.rsplit('/').next().is_some_and(|name| name.starts_with("Bundle.Patient."));
             let mut rows = Rows::open(source, path);
             while let Some(row) = rows.next().await? {
                 let mut found = Vec::new();
@@ -158,8 +154,8 @@ async fn read_deletions<S: Storage>(
                 Raw::new(row).walk(&["entry", "request"], &mut |request| {
                     let is_delete = request.get("method").is_some_and(|method| method.is_text("DELETE"));
                     let url = request.get("url").and_then(Raw::text);
-                    match url.as_deref().and_then(target).filter(|_| is_delete) {
-                        Some((kind, id)) => found.push((kind == "Patient", key(kind, id))),
+                    match url.as_deref().and_then(|url| local(url, base)).filter(|_| is_delete) {
+                        Some((kind, id)) => found.push((is_cohort && kind == "Patient", key(kind, id))),
                         None => odd = true,
                     }
                 });
@@ -169,10 +165,10 @@ async fn read_deletions<S: Storage>(
                         report.bad.push(format!("{path}:{}: no deletion of a resource by its id", rows.line()));
                     }
                 }
-                for (is_patient, key) in found {
+                for (left, key) in found {
                     report.deletions += 1;
                     sorter.push(entry(key, index, 0, 0)).await?;
-                    if is_patient {
+                    if left {
                         gone.insert(key, index);
                     }
                 }
@@ -204,15 +200,5 @@ mod tests {
             assert!(newest(&mut first, &pair[1]) && first == pair[1]);
         }
         assert!(!newest(&mut entry(key, 0, 0, 1), &entry(super::key("Patient", "2"), 0, 0, 1)));
-    }
-
-    #[test]
-    fn references_of_every_form() {
-        for text in ["Patient/1", "http://x.example/fhir/Patient/1", "Patient/1/_history/3", "/Patient/1"] {
-            assert_eq!(target(text), Some(("Patient", "1")), "{text}");
-        }
-        for text in ["", "1", "#p", "Patient?identifier=1", "urn:uuid:1", "patient/", "Patient/", "patient/1"] {
-            assert_eq!(target(text), None, "{text}");
-        }
     }
 }

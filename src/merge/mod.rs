@@ -4,7 +4,8 @@
 //! |---|---|
 //! | from different exports | the one of the later export |
 //! | from one export | the one with the later `meta.lastUpdated`; else the one that comes later in the order of files |
-//! | a deletion | ends what earlier exports gave; of a Patient, with all that has it as its subject or patient |
+//! | a deletion | ends what earlier exports gave |
+//! | a Patient who left the cohort (`deleted/Bundle.Patient.*`) | goes with all that has it as its subject or patient |
 //!
 //! Of each type, the exports count that the folder's links lead to: a whole one stands for all before it. Rows are copied byte for byte. Memory: a
 //! bit per row, and 24 MB of entries that are sorted; the rest of the entries is on disk (24 bytes a row, while it runs).
@@ -107,8 +108,9 @@ pub async fn merge<P: Platform>(platform: &P, config: &MergeConfig) -> Result<Me
     save(platform, &mut state).await?;
     clean(platform.storage()).await?;
 
+    let base = managed.text("fhir-url").unwrap_or_default();
     let mut report = MergeReport::default();
-    let result = run(platform, source.storage(), &source, config, &mut report).await;
+    let result = run(platform, source.storage(), &source, base, config, &mut report).await;
     // Whatever happened: what is temporary goes. The reason for a failure matters more than what goes wrong here.
     let cleaned = clean(platform.storage()).await;
     let (plan, files) = result?;
@@ -123,13 +125,14 @@ async fn run<P: Platform>(
     platform: &P,
     storage: &P::Storage,
     source: &AtSource<'_, P>,
+    base: &str,
     config: &MergeConfig,
     report: &mut MergeReport,
 ) -> Result<(Plan, Vec<copy::Made>)> {
     let mut plan = Plan::load(source).await?;
     report.problems = std::mem::take(&mut plan.problems);
     report.runs = plan.runs.iter().map(|run| run.export.folder.name.clone()).collect();
-    let chosen = choose::choose(platform, storage, &mut plan, report).await?;
+    let chosen = choose::choose(platform, storage, &mut plan, base, report).await?;
     report.rows = chosen.rows;
     let made = copy::copy(platform, storage, &plan, &chosen, config.compress).await?;
     for copy::Made { resource_type, file } in &made {

@@ -127,6 +127,11 @@ impl MemoryStorage {
         self.disk.nodes.borrow_mut().insert(self.full(path), Node::File(Rc::new(RefCell::new(bytes.into()))));
     }
 
+    /// Takes a file or a link away.
+    pub fn take(&self, path: &str) {
+        self.disk.nodes.borrow_mut().remove(&self.full(path));
+    }
+
     fn used(&self) -> u64 {
         let size = |node: &Node| {
             if let Node::File(data) = node { data.borrow().len() as u64 } else { 0 }

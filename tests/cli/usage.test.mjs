@@ -20,7 +20,7 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['bulk', 'crawl', 'hydrate', 'single', 'merge', 'bundle', 'doctor', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  for (const command of ['bulk', 'crawl', 'hydrate', 'single', 'verify', 'merge', 'bundle', 'doctor', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
   assert.doesNotMatch(stdout, /reset-symlinks/);
 });
 
@@ -29,6 +29,7 @@ const FLAGS = {
     lenient separate-export-status organize-output-by output-format allow-partial-manifests param max-poll-delay poll-timeout cancel no-compression workers progress bundle
     fhir-url token-url header token-origin rewrite-url allow-insecure max-connections retry-delays smart-client-id smart-key
     bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet version help`,
+  verify: 'json temp progress config verbose quiet',
   merge: 'out no-compression progress config verbose quiet',
   bundle: 'no-compression progress config verbose quiet',
   hydrate: `tasks source-dir mimetypes attachments-dir no-compression progress fhir-url token-url header token-origin rewrite-url allow-insecure max-connections
@@ -50,7 +51,7 @@ for (const [command, flags] of Object.entries(FLAGS)) {
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: bulk, crawl, hydrate, single, merge, bundle, doctor, sandbox, serve/],
+  [[], /a command is missing: bulk, crawl, hydrate, single, verify, merge, bundle, doctor, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
   [['export', 'out'], /unknown command 'export'/],
   [['--bogus'], /unknown option '--bogus'/],

@@ -38,3 +38,4 @@ mod row_files;
 mod single;
 mod smart_server;
 mod smoke;
+mod verify;

@@ -8,6 +8,7 @@ use smart_fetch::event::Event;
 use smart_fetch::merge::{MergeConfig, MergeReport, merge};
 use smart_fetch::testing::{Host, MemoryStorage};
 
+use crate::ehr::{self, Ehr};
 use crate::ndjson::gzip;
 
 /// A managed folder of which exports are put in one by one.
@@ -191,7 +192,7 @@ fn a_whole_export_stands_for_all_before_it_and_a_filtered_or_unfinished_one_does
 }
 
 #[test]
-fn what_is_of_a_deleted_patient_goes_with_it() {
+fn what_is_of_a_patient_who_left_goes_with_it() {
     let of = |kind: &str, id: &str, element: &str, reference: &str| {
         format!("{{\"resourceType\":\"{kind}\",\"id\":\"{id}\",\"{element}\":{{\"reference\":\"{reference}\"}}}}\n")
     };
@@ -233,6 +234,57 @@ fn what_is_of_a_deleted_patient_goes_with_it() {
             ("Device.001.ndjson.gz".to_owned(), set(&[of("Device", "2", "owner", "Patient/1")])),
         ])
     );
+}
+
+#[test]
+fn what_a_server_says_is_deleted_takes_nothing_along() {
+    let condition =
+        "{\"resourceType\":\"Condition\",\"id\":\"1\",\"subject\":{\"reference\":\"Patient/1\"}}\n".to_owned();
+    let mut managed = Managed::new();
+    let types = ["Patient", "Condition"];
+    managed.run(
+        &types,
+        &[],
+        &[("Patient.001.ndjson", row("Patient", "1", 1)), ("Condition.001.ndjson", condition.clone())],
+    );
+    managed.run(&types, &types, &[("deleted/Bundle.001.ndjson", deletion(&["Patient/1"]))]);
+    let out = MemoryStorage::new();
+    run(&managed.storage, &out).unwrap();
+    assert_eq!(state(&out), BTreeMap::from([("Condition.001.ndjson.gz".to_owned(), set(&[condition]))]));
+}
+
+#[test]
+fn a_year_of_exports_merged_is_what_the_server_has() {
+    let ehr = Ehr::new();
+    let host = ehr.host();
+    let types = ["Patient", "Condition", "Encounter"];
+    let of = |patient: &str| json!({"subject": {"reference": format!("Patient/{patient}")}});
+    ehr.at("2026-01-01T00:00:00Z")
+        .put("Patient/p1", json!({}))
+        .put("Patient/p2", json!({}))
+        .put("Patient/p3", json!({}));
+    ehr.put("Condition/c1", of("p1")).put("Condition/c2", of("p2")).put("Condition/c3", of("p3"));
+    ehr::export(&host, &ehr::named(ehr::config("Patient,Condition"), "january")).unwrap();
+    ehr.at("2026-05-01T00:00:00Z").put("Patient/p4", json!({})).put("Condition/c1", of("p4")).delete("Condition/c2");
+    ehr::export(&host, &ehr::named(ehr::auto("Patient,Condition"), "may")).unwrap();
+    ehr.at("2026-09-01T00:00:00Z").delete("Patient/p3").delete("Condition/c3").put("Encounter/e1", json!({}));
+    ehr::export(&host, &ehr::named(ehr::auto("Patient,Condition,Encounter"), "september")).unwrap();
+    ehr.at("2026-12-01T00:00:00Z").delete("Encounter/e1").put("Encounter/e2", of("p1")).delete("Patient/p2");
+    ehr::export(&host, &ehr::named(ehr::auto("Patient,Condition,Encounter"), "december")).unwrap();
+    let out = MemoryStorage::new();
+    let report = run(&host.storage, &out).unwrap();
+    assert_eq!((report.exit_status, report.runs.len()), (0, 4), "{report:?}");
+    let merged: BTreeMap<String, Value> = state(&out)
+        .into_values()
+        .flatten()
+        .map(|line| {
+            let resource: Value = serde_json::from_str(&line).unwrap();
+            let name = |key: &str| resource[key].as_str().unwrap().to_owned();
+            (format!("{}/{}", name("resourceType"), name("id")), resource)
+        })
+        .collect();
+    assert_eq!(merged, ehr.state(&types));
+    assert_eq!(merged.len(), 4);
 }
 
 #[test]

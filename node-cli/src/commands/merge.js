@@ -22,8 +22,7 @@ export async function run({ operand, settings, output }) {
   if (settings.progress !== 'json' && !settings.quiet) printMerge(report, out, output);
   const problems = [...report.problems, ...report.bad.map((where) => `Left out: ${where}`)];
   const unnamed = report.badLines - report.bad.length;
-  if (unnamed > 0) problems.push(`Left out: ${plural(unnamed, 'more row')} that ${unnamed === 1 ? 'is no resource' : 'are no resources'}`);
-  if (problems.length > 0) output.error(`Not everything could be merged:${listed(problems)}`);
+  if (problems.length > 0) output.error(`Not everything could be merged:${listed(problems, unnamed)}`);
   return exitStatus;
 }
 

@@ -1,0 +1,185 @@
+//! Checks a folder against what it says of itself, and changes nothing: an output folder, or a managed one with all in it.
+//!
+//! Every file of the ledger is there and whole, each line is a resource of the right type, counts are right, links lead to what
+//! is current, and nothing is left over from an interrupted run. Resources that are there twice in one export and references
+//! that lead nowhere are counted, but are no fault of the folder: servers give out both.
+
+mod ids;
+mod log;
+mod output;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::ids::Ids;
+use crate::event::{Event, Phase};
+use crate::folder::links;
+use crate::folder::managed::subfolders;
+use crate::folder::metadata::{Kind, Metadata};
+use crate::job::TypeCount;
+use crate::platform::{Observer, Platform, Storage, StorageErrorKind};
+use crate::progress::Steps;
+use crate::{Error, ErrorKind, Result};
+
+/// Problems that are named.
+const NAMED: usize = 100;
+
+/// Where entries are sorted that memory does not hold. Its folder is ours.
+const TEMPORARY: &str = ".verify/ids";
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// The file.
+    pub path: String,
+    /// What is wrong with it; the end of a sentence that begins with the path.
+    pub problem: String,
+}
+
+/// References that lead to nothing in the folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dangling {
+    /// Resources that are not there.
+    pub targets: u64,
+    /// References to them.
+    pub references: u64,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifyReport {
+    /// 0, or 3 where there is a problem.
+    pub exit_status: u8,
+    /// `output` or `managed`.
+    pub kind: String,
+    /// The exports in a managed folder, oldest first.
+    pub runs: Vec<String>,
+    /// Data files, those of errors and deletions included.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Rows that are resources, in all files.
+    pub resources: u64,
+    /// By type, of the data.
+    pub types: BTreeMap<String, TypeCount>,
+    /// By type, how often a resource is there once more in the same export.
+    pub duplicates: BTreeMap<String, u64>,
+    /// By type that is referred to.
+    pub dangling: BTreeMap<String, Dangling>,
+    /// How many problems there are.
+    pub problem_count: u64,
+    /// The first of them.
+    pub problems: Vec<Problem>,
+}
+
+impl VerifyReport {
+    fn problem(&mut self, path: impl Into<String>, problem: impl Into<String>) {
+        self.problem_count += 1;
+        if self.problems.len() < NAMED {
+            self.problems.push(Problem { path: path.into(), problem: problem.into() });
+        }
+    }
+}
+
+/// Checks the platform's folder. Temporary files, if memory does not do, go into `.verify` of [`Platform::source`]: the folder
+/// itself unless the host gives another one.
+///
+/// # Errors
+/// `NotFound` where there is nothing to check, `Locked` while a job is at work, `Unsupported` where memory does not do and
+/// nothing can be written. What is wrong with the folder is no error here but in the report.
+pub async fn verify<P: Platform>(platform: &P) -> Result<VerifyReport> {
+    let storage = platform.storage();
+    let nothing = |what: &str| Err(Error::new(ErrorKind::NotFound, "verify", what));
+    if storage.stat("").await?.is_none() {
+        return nothing("There is no such folder.");
+    }
+    let _lock = lock(storage).await?;
+    platform.observer().event(Event::Phase { phase: Phase::Check });
+    let mut report = VerifyReport { kind: "output".to_owned(), ..VerifyReport::default() };
+    let mut base = String::new();
+    let mut folders = Vec::new();
+    match Metadata::load(platform, Kind::Managed).await {
+        Ok(metadata) if !metadata.is_empty() => {
+            "managed".clone_into(&mut report.kind);
+            metadata.text("fhir-url").unwrap_or_default().clone_into(&mut base);
+            folders = subfolders(storage).await?;
+            folders.reverse();
+            report.runs = folders.iter().map(|folder| folder.name.clone()).collect();
+        }
+        // An output folder; whether its state can be read is seen with the rest.
+        Ok(_) => {}
+        Err(error) if matches!(error.kind, ErrorKind::Mismatch | ErrorKind::Corrupt) => {}
+        Err(error) => return Err(error),
+    }
+    let is_managed = report.kind == "managed";
+    let mut outputs = Vec::new();
+    if is_managed {
+        for folder in &folders {
+            let inside = platform.within(&folder.name);
+            outputs.push(output::Output::look(&inside, &format!("{}/", folder.name), &mut report).await?);
+        }
+        for (path, problem) in links::differences(platform).await? {
+            report.problem(path, problem);
+        }
+    } else {
+        outputs.push(output::Output::look(platform, "", &mut report).await?);
+        if outputs[0].is_empty() {
+            return nothing("There is no export in the folder.");
+        }
+    }
+    if base.is_empty() {
+        base = outputs.iter().rev().find_map(output::Output::base).unwrap_or_default();
+    }
+
+    let temporary = platform.source();
+    clean(temporary).await;
+    let mut ids = Ids::new(temporary, TEMPORARY, base);
+    let files = outputs.iter().map(|output| output.files.len() as u64).sum();
+    let steps = Steps::new(platform, "Checking", files);
+    let result = check(platform, &outputs, &mut ids, &steps, &mut report).await;
+    let counted = match result {
+        Ok(()) => ids.count(&mut report).await,
+        Err(error) => Err(error),
+    };
+    clean(temporary).await;
+    counted?;
+    report.exit_status = if report.problem_count == 0 { 0 } else { 3 };
+    Ok(report)
+}
+
+async fn check<P: Platform>(
+    platform: &P,
+    outputs: &[output::Output],
+    ids: &mut Ids<'_, P::Storage>,
+    steps: &Steps<'_, P>,
+    report: &mut VerifyReport,
+) -> Result<()> {
+    for (run, output) in outputs.iter().enumerate() {
+        let inside = platform.within(output.prefix.trim_end_matches('/'));
+        let _lock = if output.prefix.is_empty() { None } else { lock(inside.storage()).await? };
+        ids.begin_run(run)?;
+        output.check(&inside, ids, steps, report).await?;
+    }
+    Ok(())
+}
+
+/// The lock, so that no job changes what is being looked at. None where nobody can write.
+async fn lock<S: Storage>(storage: &S) -> Result<Option<S::Lock>> {
+    match storage.lock().await {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind == StorageErrorKind::Denied => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes temporary files, where there are any. Best effort: what is wrong with the folder matters more.
+async fn clean<S: Storage>(storage: &S) {
+    if matches!(storage.stat(TEMPORARY).await, Ok(Some(_))) {
+        let _ = storage.remove(TEMPORARY).await;
+        let _ = storage.remove(TEMPORARY.split('/').next().unwrap_or_default()).await;
+    }
+}
