@@ -1,6 +1,6 @@
 // Kills the CLI with SIGKILL at random moments, again and again, and reruns the same command until it is done.
 //
-//   node benches/kill.mjs [bulk|export|crawl|hydrate|all] [--rounds 100] [--seed 1] [--keep FOLDER]
+//   node benches/kill.mjs [bulk|export|crawl|hydrate|all] [--rounds 100] [--seed 1] [--keep FOLDER] [--cli FILE]
 //
 // After each kill the folder is looked at: no torn file may have its final name, every link must lead to a complete file, no
 // type may be called done that is not, and inputs must be as they were. In the end the folder must hold what a run that
@@ -14,7 +14,7 @@ import { BulkKill } from './kill/bulk.mjs';
 import { CrawlKill } from './kill/crawl.mjs';
 import { ExportKill } from './kill/export.mjs';
 import { HydrateKill } from './kill/hydrate.mjs';
-import { randomBy, runOurs } from './kill/run.mjs';
+import { ours, randomBy, runOurs } from './kill/run.mjs';
 
 const MODES = { bulk: BulkKill, export: ExportKill, crawl: CrawlKill, hydrate: HydrateKill };
 /** After so many kills of one command it is left alone, so that every round ends. */
@@ -88,8 +88,9 @@ async function runMode(name, { rounds, seed, keep }) {
 await main(async () => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { rounds: { type: 'string', default: '100' }, seed: { type: 'string', default: '1' }, keep: { type: 'string' } },
+    options: { rounds: { type: 'string', default: '100' }, seed: { type: 'string', default: '1' }, keep: { type: 'string' }, cli: { type: 'string' } },
   });
+  if (values.cli) ours.cli = values.cli;
   const [which = 'bulk'] = positionals;
   const names = which === 'all' ? Object.keys(MODES) : [which];
   if (!names.every((name) => MODES[name])) throw new Failure(`There is no mode '${which}'; choose one of ${Object.keys(MODES).join(', ')} or all.`);

@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { root } from '../../scripts/lib/run.mjs';
 
-const CLI = join(root, 'node-cli/bin/smart-fetch.js');
+/** The program that is killed; another build of it may be put here. */
+export const ours = { cli: join(root, 'node-cli/bin/smart-fetch.js') };
 const DATA = /\.ndjson(\.gz)?$/;
 
 /** Runs the CLI; kills it after `ms` unless that is null. `code` is null if it was killed. */
 export function runOurs(args, ms) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [CLI, ...args, '--progress', 'none'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(process.execPath, [ours.cli, ...args, '--progress', 'none'], { stdio: ['ignore', 'ignore', 'pipe'] });
     let errors = '';
     child.stderr.on('data', (chunk) => { errors = (errors + chunk).slice(-500); });
     const timer = ms === null ? null : setTimeout(() => child.kill('SIGKILL'), ms);
