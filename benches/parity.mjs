@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { Failure, main, root } from '../scripts/lib/run.mjs';
 import { PYTHON_VERSION, ensurePython } from './lib/programs.mjs';
 import { runScenario } from './parity/lanes.mjs';
-import { BULK, REAL } from './parity/scenarios-bulk.mjs';
+import { BULK, DATA, REAL } from './parity/scenarios-bulk.mjs';
 import { CRAWL } from './parity/scenarios-crawl.mjs';
 import { HYDRATE } from './parity/scenarios-hydrate.mjs';
 import { MANAGED } from './parity/scenarios-managed.mjs';
@@ -43,7 +43,7 @@ function show(differences) {
 }
 
 await main(async () => {
-  const all = values.url ? REAL : SCENARIOS;
+  const all = values.url ? REAL : values.data ? DATA : SCENARIOS;
   const chosen = all.filter(({ name }) => !values.only || name.includes(values.only));
   if (values.list || chosen.length === 0) {
     console.log(all.map(({ name }) => name).join('\n'));

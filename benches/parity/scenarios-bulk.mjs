@@ -78,7 +78,7 @@ export const BULK = [
   },
 ];
 
-/** What a server that is not ours can be asked (`--url`): all that it lists, by name, since types that it does not list are asked for by us alone. */
+/** What a server that is not ours (`--url`), or ours with other data (`--data`), can be asked: all that it lists, by name, since types that it does not list are asked for by us alone. */
 const LISTED = 'Patient,Encounter,AllergyIntolerance,Condition,DiagnosticReport,DocumentReference,MedicationRequest,Observation,Procedure';
 /** @type {import('./lanes.mjs').Scenario[]} */
 export const REAL = [
@@ -94,6 +94,20 @@ export const REAL = [
       { args: ['export', 'out', '--nickname', 'c', '--hydration-tasks', 'none', ...types('Patient,Condition')] },
     ],
   },
+];
+
+/** Besides, of a server with searches (`--data`). @type {import('./lanes.mjs').Scenario[]} */
+export const DATA = [
+  ...REAL,
+  { name: 'data: a crawl', steps: [{ args: ['crawl', 'out', '--group', 'first-half', ...types(LISTED)] }] },
+  {
+    name: 'data: a managed crawl with hydration, in turns', lanes: ['pp', 'oo', 'po', 'op'], server: { faults: { alwaysWhole: ['Patient'] } },
+    steps: [
+      { args: ['export', 'out', '--export-mode', 'crawl', '--group', 'all', '--nickname', 'a', ...types(LISTED)] },
+      { args: ['export', 'out', '--export-mode', 'crawl', '--group', 'all', '--nickname', 'b', '--since', 'auto', ...types(LISTED)] },
+    ],
+  },
+  { name: 'data: a managed bulk export with hydration', steps: [{ args: ['export', 'out', '--export-mode', 'bulk', '--nickname', 'a', ...types(LISTED)] }] },
 ];
 
 function emptyFolder(place) {
