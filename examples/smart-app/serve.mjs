@@ -6,6 +6,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const APP = fileURLToPath(new URL('.', import.meta.url));
 const PACKAGE = fileURLToPath(new URL('../../pkg-template/', import.meta.url));
+// As published, for pages without a bundler.
+const FHIRCLIENT = fileURLToPath(new URL('../../node_modules/fhirclient/build/fhir-client.pure.min.js', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm' };
 
 /** What a host of this app has to send: smart-fetch needs WebAssembly, workers, and the FHIR server. */
@@ -15,6 +17,13 @@ const headers = (servers) => ({
   'X-Content-Type-Options': 'nosniff',
 });
 
+/** @param {string} path */
+function fileOf(path) {
+  if (path === 'fhirclient.js') return FHIRCLIENT;
+  if (path.startsWith(`smart-fetch${sep}`)) return PACKAGE + path.slice('smart-fetch/'.length);
+  return APP + (path === '' ? 'launch.html' : path);
+}
+
 /**
  * @param {{ port?: number, servers?: string }} [options] `servers`: where the app may connect to, as a content policy has it
  * @returns {Promise<{ url: string, close: () => void }>}
@@ -22,8 +31,7 @@ const headers = (servers) => ({
 export async function serveApp({ port = 0, servers = 'http://127.0.0.1:* https:' } = {}) {
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname)).replace(/^[/\\]+/, '');
-    const inPackage = path.startsWith(`smart-fetch${sep}`);
-    const file = inPackage ? PACKAGE + path.slice('smart-fetch/'.length) : APP + (path === '' ? 'launch.html' : path);
+    const file = fileOf(path);
     const bytes = await readFile(file).catch(() => undefined);
     const type = TYPES[extname(file)];
     if (bytes === undefined || type === undefined || path.includes('..')) return response.writeHead(404).end();
