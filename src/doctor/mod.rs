@@ -22,6 +22,8 @@ mod report;
 mod server;
 mod trial;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use report::{Check, DoctorReport, ExportOperation, Facts, State, Usable};
@@ -39,6 +41,9 @@ use probe::Probe;
 
 /// Stands for any web page where none was named (RFC 2606).
 const ANY_ORIGIN: &str = "https://app.example";
+
+/// The longest silence that is borne: whoever asks a doctor is waiting.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to examine.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +70,12 @@ pub struct DoctorConfig {
 /// `Usage` and `Insecure` for options that make no sense, before anything is sent.
 pub async fn doctor<P: Platform>(platform: &P, config: &DoctorConfig) -> Result<DoctorReport> {
     let scopes = ScopeRequest { types: items(&config.types), group: matches!(config.level, Level::Group(_)) };
-    let client = Client::new(platform, &config.server, scopes)?;
+    let mut server = config.server.clone();
+    if server.retry_delays == ServerConfig::default().retry_delays {
+        // Those of an export are minutes.
+        server.retry_delays = vec![PATIENCE / 10; 2];
+    }
+    let client = Client::new(platform, &server, scopes)?.with_max_wait(PATIENCE / 10);
     let origin = config.origin.clone().unwrap_or_else(|| ANY_ORIGIN.to_owned());
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let mut exam = Exam {
@@ -86,11 +96,16 @@ pub async fn doctor<P: Platform>(platform: &P, config: &DoctorConfig) -> Result<
     };
     if exam.server().await {
         exam.smart().await;
-        exam.token().await;
-        exam.access().await;
+        // Without a token, what needs one would only fail again, after the same waits.
+        let has_token = exam.token().await;
+        if has_token {
+            exam.access().await;
+        }
         exam.levels();
-        exam.kickoff_methods().await;
-        if config.kickoff {
+        if has_token {
+            exam.kickoff_methods().await;
+        }
+        if has_token && config.kickoff {
             platform.observer().event(Event::Phase { phase: Phase::KickOff });
             exam.trial().await;
         }

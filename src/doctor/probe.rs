@@ -1,5 +1,6 @@
 //! The requests of an examination.
 
+use super::PATIENCE;
 use crate::Result;
 use crate::bulk::kickoff::request::path;
 use crate::config::Level;
@@ -23,7 +24,7 @@ impl<P: Platform> Probe<'_, '_, P> {
             Some(origin) => call.header("Origin", origin.clone()),
             None => call,
         };
-        call.max_body = MAX_BODY;
+        (call.max_body, call.timeout) = (MAX_BODY, PATIENCE);
         if call.retry == Retry::Full {
             call.retry = Retry::Brief;
         }

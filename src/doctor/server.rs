@@ -10,7 +10,7 @@ use crate::auth::discovery::Discovery;
 use crate::auth::scope::Dialect;
 use crate::config::AuthConfig;
 use crate::fhir::capability::{Capability, Vendor};
-use crate::fhir::outcome;
+use crate::fhir::outcome::{self, Outcome};
 use crate::http::{Reply, redact};
 use crate::platform::Platform;
 
@@ -107,8 +107,8 @@ impl<P: Platform> Exam<'_, '_, P> {
         }
     }
 
-    /// Whether the credentials are good for a token, and for which scopes.
-    pub(super) async fn token(&mut self) {
+    /// Whether the credentials are good for a token, and for which scopes. False where there is none to be had.
+    pub(super) async fn token(&mut self) -> bool {
         let found = match &self.config.server.auth {
             AuthConfig::None => "none: no credentials were given",
             AuthConfig::Bearer { .. } => "a token as given; nobody can tell what it is good for",
@@ -116,12 +116,21 @@ impl<P: Platform> Exam<'_, '_, P> {
             AuthConfig::Smart { .. } | AuthConfig::Host { .. } => return self.granted_token().await,
         };
         self.note("token", State::Note, found, "");
+        true
     }
 
-    async fn granted_token(&mut self) {
-        if let Err(error) = self.client.credentials().await {
-            return self.note("token", State::Failure, error.message.clone(), hint(&error));
+    async fn granted_token(&mut self) -> bool {
+        match self.client.credentials().await {
+            Ok(_) => self.describe_token(),
+            Err(error) => {
+                self.note("token", State::Failure, error.message.clone(), hint(&error));
+                return false;
+            }
         }
+        true
+    }
+
+    fn describe_token(&mut self) {
         let Some(granted) = self.client.granted() else {
             return self.note(
                 "token",
@@ -176,6 +185,16 @@ impl<P: Platform> Exam<'_, '_, P> {
                     _ => "These credentials are not accepted. Check them, and their registration with the server.",
                 };
                 self.note("access", State::Failure, answer, meaning);
+            }
+            // Epic and others want to know whom to look for.
+            400 | 422 if Outcome::read(&reply.body).is_some() => {
+                self.searchable = true;
+                self.note(
+                    "access",
+                    State::Note,
+                    answer,
+                    "Searches with criteria, such as a crawl makes, may well work.",
+                );
             }
             403 => self.note(
                 "access",

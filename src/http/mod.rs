@@ -20,6 +20,8 @@ pub use client::Client;
 pub use politeness::{Permit, Politeness};
 pub use retry::{Failure, Pause, RetryPolicy, Tries, parse_retry_after, wait};
 
+use std::time::Duration;
+
 use crate::platform::Method;
 use crate::platform::http::Headers;
 
@@ -65,6 +67,8 @@ pub struct Call {
     pub retry: Retry,
     /// The longest body that is taken, after decoding, in bytes.
     pub max_body: usize,
+    /// The longest silence of the server.
+    pub timeout: Duration,
     /// Whether the call takes no place among the requests in flight: others that hold theirs wait for it.
     pub(crate) aside: bool,
 }
@@ -81,6 +85,7 @@ impl Call {
             auth: CallAuth::Fhir,
             retry: Retry::Full,
             max_body: 16 << 20,
+            timeout: Duration::from_secs(300),
             aside: false,
         }
     }
@@ -162,7 +167,7 @@ impl Reply {
     }
 
     /// How long the server asks to wait (`Retry-After`), if it asks for something sane.
-    pub fn retry_after(&self) -> Option<std::time::Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         parse_retry_after(self.headers.get("retry-after"), self.headers.get("date"), self.at_millis)
     }
 }

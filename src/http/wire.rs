@@ -122,6 +122,7 @@ impl<P: Platform> Wire<'_, P> {
                 false => Presented::Withheld,
             };
             let mut request = Request::new(method, target.clone());
+            request.timeout = call.timeout;
             request.headers = self.request_headers(call, &target, body.is_some());
             if presented == Presented::Sent {
                 request.headers.extend_from_slice(credentials);

@@ -1,5 +1,7 @@
 //! `doctor` against servers by script: each finding, and that nothing is started unless it is asked for.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use smart_fetch::ErrorKind;
 use smart_fetch::config::{AuthConfig, Level, ServerConfig};
@@ -99,6 +101,30 @@ fn a_server_that_is_not_there_is_a_report_with_the_reason() {
     assert_eq!(report.checks.len(), 1);
     assert!(check(&report, "server").found.starts_with("No answer from"), "{report:#?}");
     assert!(host.clock_millis() - Host::new().clock_millis() < 60_000, "not the minutes of an export");
+}
+
+#[test]
+fn a_server_that_is_silent_is_not_waited_for_as_an_export_would() {
+    let host = Host::new();
+    host.http.on("GET", "/fhir/metadata", Reply::json(200, "{}").after(Duration::from_secs(3600)));
+    let report = examine(&host, &config());
+    assert_eq!(report.exit_status, 1, "{report:#?}");
+    assert!(host.clock_millis() - Host::new().clock_millis() < 120_000);
+}
+
+#[test]
+fn a_search_that_wants_criteria_is_one() {
+    let host = Host::new();
+    serve(&host, open_to_pages);
+    host.http.off("GET", "/Patient?_summary=count");
+    host.http.on(
+        "GET",
+        "/Patient?_summary=count",
+        Reply::outcome(400, "error", "required", "name or birthdate is required"),
+    );
+    let report = examine(&host, &config());
+    assert_eq!((report.usable, check(&report, "access").state), (Usable::Yes, State::Note), "{report:#?}");
+    assert_eq!(check(&report, "crawl").state, State::Good);
 }
 
 #[test]
@@ -219,6 +245,21 @@ fn a_refused_token_is_a_failure_in_the_servers_words() {
     let report = examine(&host, &DoctorConfig { server: smart_server::config(), ..DoctorConfig::default() });
     assert_eq!(report.exit_status, 1);
     assert!(check(&report, "token").found.contains("unknown client"), "{report:#?}");
+}
+
+#[test]
+fn a_token_endpoint_that_is_down_is_not_waited_for_as_an_export_would() {
+    let host = smart_server::host();
+    host.http.on("GET", "/x/fhir/metadata", Reply::json(200, &statement().to_string()));
+    smart_server::serve_configuration(&host, json!({}));
+    host.http.on("POST", smart_server::TOKEN_URL, Reply::new(503).header("Retry-After", "3600"));
+    let report = examine(&host, &DoctorConfig { server: smart_server::config(), ..DoctorConfig::default() });
+    assert_eq!((report.exit_status, check(&report, "token").state), (1, State::Failure), "{report:#?}");
+    assert!(
+        host.clock_millis() - Host::new().clock_millis() < 400_000,
+        "{}",
+        host.clock_millis() - Host::new().clock_millis()
+    );
 }
 
 #[test]
