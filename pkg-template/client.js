@@ -8,7 +8,7 @@ import { Job } from './job.js';
 /**
  * One thing to do, as plain data: it may cross to a worker.
  * @typedef {object} Call
- * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'verify' | 'doctor' | 'patientIds'} operation
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'verify' | 'doctor' | 'patientIds' | 'managedExport' | 'checkExport' | 'resetLinks'} operation
  * @property {object} config options in the core's form
  * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]
@@ -62,6 +62,12 @@ export class Client {
   #crawlConfig({ ids, idSystem, cohortName, count, source, ...bulk }) {
     const cohort = { ids: ids && [...ids], idSystem, name: cohortName };
     return { bulk: this.#bulkConfig(bulk), restServer: this.#server, cohort, count };
+  }
+
+  /** @param {Partial<import('./export.d.ts').ExportOptions>} options */
+  #exportConfig({ mode, nickname, ids, idSystem, cohortName, count, hydrationTasks, mimetypes, reconcile, ...bulk }) {
+    const cohort = { ids: ids && [...ids], idSystem, name: cohortName };
+    return { bulk: this.#bulkConfig(bulk), restServer: this.#server, mode, nickname, cohort, count, hydrationTasks, mimetypes, reconcile };
   }
 
   /**
@@ -142,6 +148,24 @@ export class Client {
    */
   cancelBulk(folder) {
     return typed('cancel', () => this.#run('cancelBulk', this.#bulkConfig({}), folder));
+  }
+
+  /**
+   * Starts the next export of the managed folder `folder`, or resumes the last one.
+   * @param {import('./index.d.ts').Folder} folder
+   * @param {Partial<import('./export.d.ts').ExportOptions>} [options]
+   */
+  export(folder, options = {}) {
+    const config = this.#exportConfig(options);
+    return new Job('export', (control) => this.#run('managedExport', config, folder, control), options.signal);
+  }
+
+  /**
+   * Looks at the options of a managed export without sending anything.
+   * @param {Partial<import('./export.d.ts').ExportOptions>} [options]
+   */
+  checkExport(options = {}) {
+    return typed('options', () => this.#run('checkExport', this.#exportConfig(options)));
   }
 
   /**

@@ -47,5 +47,13 @@ export function folderJobs(execute) {
      * @returns {Job<import('./index.d.ts').VerifyReport>}
      */
     verify: (folder, { temporary, ...options } = {}) => start('verify', options, folder, temporary),
+
+    /**
+     * Makes the links of a managed folder to what is current anew.
+     * @param {AnyFolder} folder
+     * @param {{ signal?: AbortSignal }} [options]
+     * @returns {Job<{ links: number }>}
+     */
+    resetLinks: (folder, options = {}) => start('resetLinks', options, folder),
   };
 }

@@ -203,6 +203,9 @@ export interface Core {
   hydrate(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').HydrateReport>;
   hydrationTasks(): string[];
   verify(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').VerifyReport>;
+  checkExport(config: object): void;
+  managedExport(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./export.d.ts').ExportReport>;
+  resetLinks(host: Host, config: object, cancelled: Promise<unknown>): Promise<{ links: number }>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
   patientIds(host: Host, config: object, cancelled: Promise<unknown>): Promise<string[]>;
   doctor(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').DoctorReport>;

@@ -15,6 +15,7 @@
 
 import type { CrawlOptions, CrawlReport } from './crawl.js';
 import type { DoctorOptions, DoctorReport } from './doctor.js';
+import type { ExportOptions, ExportReport } from './export.js';
 import type { HydrateOptions, HydrateReport, HydrationTask } from './hydrate.js';
 
 /** What went wrong, by what the caller can do about it. */
@@ -204,6 +205,7 @@ export interface SingleOptions {
 export type { CrawlOptions, CrawlReport } from './crawl.js';
 export type { HydrateOptions, HydrateReport, HydrationCount, HydrationTask } from './hydrate.js';
 export type { DoctorCheck, DoctorOptions, DoctorReport } from './doctor.js';
+export type { ExportOptions, ExportReport } from './export.js';
 
 /** What a job tells while it runs. Durations are milliseconds, sizes bytes. */
 export type Event =
@@ -409,6 +411,13 @@ export class Client {
   hydrate(folder: Folder, options?: Partial<HydrateOptions>): Job<HydrateReport>;
   /** Looks at the options of a hydration without sending anything; rejects with a usage error. */
   checkHydrate(options?: Partial<HydrateOptions>): Promise<void>;
+  /**
+   * Starts the next export of the managed folder `folder`: in a numbered subfolder, with all that belongs to it (hydration,
+   * deletions, links to what is current). Or resumes the last one, if it is not finished and has the same options.
+   */
+  export(folder: Folder, options?: Partial<ExportOptions>): Job<ExportReport>;
+  /** Looks at the options of a managed export without sending anything; rejects with a usage error. */
+  checkExport(options?: Partial<ExportOptions>): Promise<void>;
   /** Cancels the export that was begun in `folder`, on the server too. */
   cancelBulk(folder: Folder): Promise<void>;
   /**
@@ -556,6 +565,9 @@ export function parseIds(name: string, text: string): Promise<string[]>;
 
 /** The names of groups of hydration tasks, in the order in which they run. */
 export function hydrationTasks(): Promise<string[]>;
+
+/** Makes the links of a managed folder to what is current anew (not normally needed). */
+export function resetLinks(folder: Folder, options?: { signal?: AbortSignal }): Job<{ links: number }>;
 
 /** The resource types that are known: those that `all` means, and every one of FHIR R4 to R5. */
 export function resourceTypes(): Promise<{ usual: string[]; all: string[] }>;

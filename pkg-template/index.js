@@ -22,7 +22,7 @@ const placeOf = (access) => /** @type {RemoteAccess | undefined} */ (access)?.de
 /** @type {import('./client.js').Execute} */
 const execute = (request, access, control, source) => call('execute', [request, placeOf(access), placeOf(source)], control);
 
-export const { bundle, merge, verify } = folderJobs(execute);
+export const { bundle, merge, resetLinks, verify } = folderJobs(execute);
 
 export class Client extends BaseClient {
   /** @param {import('./index.d.ts').ClientOptions} options */

@@ -20,7 +20,7 @@ const environment = {
 };
 
 const { folderIn, ...api } = inThread(environment, readPem);
-export const { Client, SmartAppClient, bundle, copyFolder, fromSmartClient, hydrationTasks, importFolder, loadKeys, memoryFolder, merge, parseIds, resourceTypes, verify, version } = api;
+export const { Client, SmartAppClient, bundle, copyFolder, fromSmartClient, hydrationTasks, importFolder, loadKeys, memoryFolder, merge, parseIds, resetLinks, resourceTypes, verify, version } = api;
 
 /**
  * A folder of the file system; made by the first job in it if it is not there.

@@ -54,7 +54,7 @@ export function runner(environment) {
       environment.load(),
       clients.length === 0 ? undefined : environment.importClients(clients),
     ]);
-    if (operation === 'checkBulk' || operation === 'checkCrawl' || operation === 'checkHydrate') return core[operation](config);
+    if (operation === 'checkBulk' || operation === 'checkCrawl' || operation === 'checkExport' || operation === 'checkHydrate') return core[operation](config);
     const panic = panicOf(core);
     const http = environment.createHttp();
     const transfers = backend?.descriptor && workers !== 0 ? environment.createPool(backend.descriptor, workers) : undefined;

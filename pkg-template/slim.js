@@ -57,7 +57,7 @@ const environment = {
 };
 
 const { folderIn, ...api } = inThread(environment);
-export const { Client, SmartAppClient, bundle, copyFolder, fromSmartClient, hydrationTasks, importFolder, loadKeys, memoryFolder, merge, parseIds, resourceTypes, verify, version } = api;
+export const { Client, SmartAppClient, bundle, copyFolder, fromSmartClient, hydrationTasks, importFolder, loadKeys, memoryFolder, merge, parseIds, resetLinks, resourceTypes, verify, version } = api;
 
 /**
  * Opens a folder that the browser keeps, or that the user has picked. OPFS works in dedicated workers only.

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { UsageError } from './exit-codes.js';
-import { AUTHENTICATION, BULK, CRAWL, HYDRATE, LOCAL_OUTPUT, SERVER, grouped } from './flag-lists.js';
+import { AUTHENTICATION, BULK, CRAWL, EXPORT, HYDRATE, LOCAL_OUTPUT, SERVER, grouped } from './flag-lists.js';
 import { didYouMean } from './nearest.js';
 
 /** The version of the command line, which is that of the core it was built with. */
@@ -24,6 +24,23 @@ export const GLOBAL_FLAGS = [
  * @type {Record<string, {summary: string, description: string, operand?: string, flags: Flag[], after: string}>}
  */
 export const COMMANDS = {
+  export: {
+    summary: 'run a managed export',
+    description: 'Keeps OUTPUT_DIR up to date: each run exports into a numbered subfolder, fetches what its resources refer to, works out what is gone, and links what is current. Run the same command again after any interruption: it goes on where it stopped.',
+    operand: 'OUTPUT_DIR',
+    flags: [...EXPORT, ...SERVER, ...AUTHENTICATION],
+    after: `Examples:
+  smart-fetch export data -c site.toml --group 123
+  smart-fetch export data -c site.toml --group 123 --since auto
+  smart-fetch export data -c site.toml --export-mode crawl --id-file mrns.csv --id-system urn:oid:1.2.3 --nickname march
+
+Exit status:
+  0    complete
+  1    failed; run the same command again where the message says so
+  2    wrong usage: nothing was sent, nothing was written
+  3    finished, but the server reported errors, or some files, patients or references could not be had
+  130  interrupted; the state is kept`,
+  },
   bulk: {
     summary: 'run a bulk export into a folder',
     description: 'Runs a bulk export ($export) and keeps its files in OUTPUT_DIR. Run the same command again after any interruption: it goes on where it stopped.',
@@ -166,6 +183,14 @@ Exit status:
   1    not reachable, or not usable like this
   2    wrong usage: nothing was sent
   3    usable, with problems that are named`,
+  },
+  'reset-symlinks': {
+    summary: 'reset managed export symlinks (not normally needed)',
+    description: 'Makes the links in OUTPUT_DIR, a folder of managed exports, to what is current anew. Needed after changes in its subfolders that were not made by an export.',
+    operand: 'OUTPUT_DIR',
+    flags: [],
+    after: `Example:
+  smart-fetch reset-symlinks data`,
   },
   sandbox: {
     summary: 'run a small FHIR server to try things out',

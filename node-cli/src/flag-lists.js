@@ -106,6 +106,27 @@ export const CRAWL = [
   ...BUNDLE,
 ];
 
+/** @type {Flag[]} */
+export const EXPORT = [
+  ...COHORT,
+  ...grouped('Cohort:', [
+    { name: 'level', value: 'LEVEL', kind: 'choice', choices: ['system', 'patient'], help: 'level of a bulk export without --group: system (default) or patient' },
+  ]),
+  ...grouped('What to export:', [
+    ...TYPES.map((flag) => (flag.name === 'since' ? { ...flag, help: "only get data since this date (provide 'auto' to detect the date from previous exports)" } : flag)),
+    { name: 'nickname', value: 'NAME', kind: 'text', help: "nickname for this export's subfolder (default: the date)" },
+    { name: 'hydration-tasks', value: 'NAMES', kind: 'list', help: "which hydration tasks to run (comma separated, defaults to 'all', use 'help' to see list)" },
+    { name: 'mimetypes', value: 'MIMES', kind: 'list', help: 'mimetypes to inline, comma separated (default is text, HTML, and XHTML)' },
+  ]),
+  ...grouped('How to ask for it:', [
+    { name: 'export-mode', value: 'MODE', kind: 'choice', choices: ['auto', 'bulk', 'crawl'], help: 'how to export data (default is bulk if server supports it well)' },
+    { name: 'reconcile', kind: 'switch', help: 'look, after a bulk export, for what changed while it ran' },
+    { name: 'count', value: 'N', kind: 'integer', min: 1, help: 'resources on a page of a search (default: as the server likes)' },
+  ]),
+  ...KICK_OFF.filter(({ name }) => !['organize-output-by', 'output-format'].includes(name)),
+  ...OUTPUT,
+];
+
 /** What to fetch that the resources of a folder refer to. @type {Flag[]} */
 export const HYDRATE = [
   ...grouped('What to fetch:', [

@@ -5,6 +5,7 @@ import { Output } from './output.js';
 
 /** Loaded when asked for, so that `--help` need not load the core, nor `bulk` the sandbox. */
 const COMMANDS = {
+  export: () => import('./commands/export.js'),
   bulk: () => import('./commands/bulk.js'),
   crawl: () => import('./commands/crawl.js'),
   hydrate: () => import('./commands/hydrate.js'),
@@ -13,6 +14,7 @@ const COMMANDS = {
   merge: () => import('./commands/merge.js'),
   bundle: () => import('./commands/bundle.js'),
   doctor: () => import('./commands/doctor.js'),
+  'reset-symlinks': () => import('./commands/reset-symlinks.js'),
   sandbox: () => import('./commands/sandbox.js'),
   serve: () => import('./commands/serve.js'),
 };

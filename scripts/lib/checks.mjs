@@ -46,7 +46,7 @@ export async function checkFiles() {
   return complaints;
 }
 
-/** Every conformance requirement (A01 to H13) has a test that bears its id in its name. */
+/** Every conformance requirement (A01 to I08) has a test that bears its id in its name. */
 export async function checkConformance(env) {
   const groups = JSON.parse(readFileSync(join(root, 'scripts/conformance-ids.json'), 'utf8'));
   const listed = await must('cargo', ['test', '--locked', '--features', 'testing', '--', '--list'], { env, quiet: true });

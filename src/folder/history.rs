@@ -23,6 +23,8 @@ pub struct Export {
     pub metadata: Metadata,
     /// What its last job asked, where the ledger says it: base, level, parameters.
     pub request: Option<Value>,
+    /// The same of a crawl: base, cohort.
+    pub crawled: Option<Value>,
     /// By type, the server's `transactionTime` to which it is done, verbatim (I01).
     times: Map<String, Value>,
     /// Types of which a bulk job has brought some files, but not all.
@@ -69,7 +71,8 @@ impl Export {
             torn.extend(types.filter(|(name, _)| !done.contains_key(*name)).map(|(name, _)| name.clone()));
         }
         let request = ledger.jobs.iter().rfind(|job| job.state != JobState::Abandoned).map(|job| job.request.clone());
-        Ok(Self { folder, metadata, request, times, torn })
+        let crawled = ledger.crawl.map(|crawl| crawl.request).filter(|request| !request.is_null());
+        Ok(Self { folder, metadata, request, crawled, times, torn })
     }
 
     /// The filters of a type (none: all of it); `None` if the export is not about the type.

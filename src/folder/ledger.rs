@@ -159,6 +159,9 @@ pub struct Job {
     /// When the kick-off was sent, by the server's clock where it told the time, else by ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kicked_off: Option<String>,
+    /// `_since`, where it was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// Whether it fetches what changed while the jobs before it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reconciles: bool,

@@ -17,7 +17,7 @@ use crate::bulk::kickoff;
 use crate::bulk::manifest::{FileKind, Manifest};
 use crate::bulk::poll::{self, PollConfig, Progress};
 use crate::bundle::{self, BundleConfig};
-use crate::config::{BulkConfig, Level, SinceMode};
+use crate::config::{BulkConfig, Level};
 use crate::event::{Event, Phase};
 use crate::fhir::capability::{Capability, Vendor};
 use crate::fhir::instant;
@@ -25,7 +25,6 @@ use crate::folder::{FileEntry, FileState, Job, JobState, Log, OutputFolder};
 use crate::http::{Client, Retry};
 use crate::platform::{Observer, Platform};
 use crate::update::filters::{self, Plan};
-use crate::update::since;
 use crate::{Error, ErrorKind, Result, fhir};
 
 /// Checks everything that can be checked without a request or a folder.
@@ -184,7 +183,6 @@ impl<P: Platform> Run<'_, '_, P> {
 
     /// Everything between plan and report.
     async fn export(&self, plan: &mut Plan, log: &Log<'_, P>, here: usize) -> Result<BulkReport> {
-        self.tell_since(plan);
         let mut sum = Downloaded::default();
         let mut first = true;
         // One round, as a rule; another one where a job that the reference began lacks types that it does not ask for.
@@ -205,21 +203,6 @@ impl<P: Platform> Run<'_, '_, P> {
             }
         }
         Ok(BulkReport::new(&self.folder.ledger(), sum))
-    }
-
-    fn tell_since(&self, plan: &Plan) {
-        let Some(mode) = plan.since_mode else { return };
-        if mode == SinceMode::Created && self.config.since_mode == SinceMode::Auto {
-            self.note("Server doesn't support 'updated' since mode, defaulting to 'created' instead.");
-        }
-        let done = self.folder.metadata().done();
-        let left: Vec<String> = plan.types.iter().filter(|t| !done.contains_key(*t)).cloned().collect();
-        for line in plan.since_lines(&left) {
-            self.note(line);
-        }
-        if mode == SinceMode::Created {
-            self.warn("created-mode", since::created_warning(plan));
-        }
     }
 
     /// Whether there is a job to carry on with.
@@ -315,6 +298,11 @@ impl<P: Platform> Run<'_, '_, P> {
         }
         self.folder.name_files(&mut job, self.config.compress).await?;
         logged::manifest(log, manifest, problem.is_none());
+        if job.since.is_some() && !manifest.tells_deletions && problem.is_none() {
+            self.note(
+                "The server does not say what was deleted since; export without --since now and then to learn it.",
+            );
+        }
         if job.files.is_empty() {
             self.note("The server has nothing that matches: the export holds no files.");
         }
@@ -337,6 +325,7 @@ impl<P: Platform> Run<'_, '_, P> {
         };
         self.platform.observer().event(Event::Phase { phase: Phase::Finish });
         self.check_files();
+        self.check_until().await?;
         self.compare_patients().await?;
         self.mark_done();
         if downloaded.failed > 0 {

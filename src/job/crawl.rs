@@ -3,7 +3,7 @@
 //! A managed export drives the same steps in a subfolder (`platform.within`):
 //!
 //! ```text
-//! plan.set_times(times, &[]);                     // since when, by type, where `since` is `auto`
+//! plan.times = Some(times); plan.settle_since(&[]);  // since when, by type, where `since` is `auto`
 //! let mut crawl = Crawl::open(&inside, &config, &client, &capability, plan, before).await?;
 //!                                                 // locks the subfolder, checks and begins its .metadata; `before`: the folder
 //!                                                 // with the Patients as they were, to find new ones
@@ -130,6 +130,37 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<CrawlRe
     crawl.finish(false).await
 }
 
+/// The ids that were given, in order, each once.
+fn ids(config: &ExportConfig) -> Vec<String> {
+    let cohort = &config.cohort;
+    let plain = |id: &String| {
+        let id = id.trim();
+        let id = if cohort.id_system.is_none() { id.strip_prefix("Patient/").unwrap_or(id) } else { id };
+        id.to_owned()
+    };
+    let ids = layout::set(&mut cohort.ids.iter().map(plain).filter(|id| !id.is_empty()));
+    ids.into_iter().collect()
+}
+
+/// Whether Patients are to be fetched, rather than read from another folder.
+fn wants_patients(config: &ExportConfig, plan: &Plan) -> bool {
+    plan.types.iter().any(|t| t == "Patient") || !config.cohort.ids.is_empty()
+}
+
+/// What makes two crawls the same, beyond the types, filters and `since` that `.metadata` has anyway. Ids only as their
+/// fingerprint.
+pub(super) fn request(config: &ExportConfig, plan: &Plan, base: &str) -> Value {
+    let mut request = json!({"fhirUrl": base});
+    let ids = ids(config);
+    if !ids.is_empty() {
+        request["ids"] = json!(cohort::fingerprint(&ids));
+        request["idSystem"] = json!(config.cohort.id_system);
+    } else if wants_patients(config, plan) {
+        request["level"] = json!(config.bulk.level);
+    }
+    request
+}
+
 /// A crawl under way.
 pub struct Crawl<'a, 'p, P: Platform> {
     platform: &'p P,
@@ -171,7 +202,8 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         crawl.check_request()?;
         crawl.tidy().await?;
         crawl.folder.change(|metadata| context::note(metadata, capability, &crawl.plan));
-        type_file::change(&crawl.folder, |state| state.request = crawl.request());
+        let asked = request(config, &crawl.plan, client.base());
+        type_file::change(&crawl.folder, |state| state.request = asked);
         crawl.folder.save().await?;
         crawl.note_since();
         Ok(crawl)
@@ -200,36 +232,10 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         self.platform.observer().event(Event::Warning { code: code.to_owned(), message: message.into() });
     }
 
-    /// The ids that were given, in order, each once.
-    fn ids(&self) -> Vec<String> {
-        let cohort = &self.config.cohort;
-        let plain = |id: &String| {
-            let id = id.trim();
-            let id = if cohort.id_system.is_none() { id.strip_prefix("Patient/").unwrap_or(id) } else { id };
-            id.to_owned()
-        };
-        let ids = layout::set(&mut cohort.ids.iter().map(plain).filter(|id| !id.is_empty()));
-        ids.into_iter().collect()
-    }
-
-    /// What makes two crawls the same, beyond the types, filters and `since` that `.metadata` has anyway. Ids only as their
-    /// fingerprint.
-    fn request(&self) -> Value {
-        let mut request = json!({"fhirUrl": self.client.base()});
-        let ids = self.ids();
-        if !ids.is_empty() {
-            request["ids"] = json!(cohort::fingerprint(&ids));
-            request["idSystem"] = json!(self.config.cohort.id_system);
-        } else if self.wants_patients() {
-            request["level"] = json!(self.config.bulk.level);
-        }
-        request
-    }
-
     fn check_request(&self) -> Result<()> {
         let ledger = self.folder.ledger();
         let found = ledger.crawl.as_ref().map(|crawl| &crawl.request).filter(|found| !found.is_null());
-        let wanted = self.request();
+        let wanted = request(self.config, &self.plan, self.client.base());
         match found {
             Some(found) if *found != wanted => Err(Error::new(
                 ErrorKind::Mismatch,
@@ -241,11 +247,6 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             .with_hint("Give the same options as before, or choose another folder.")),
             _ => Ok(()),
         }
-    }
-
-    /// Whether Patients are to be fetched, rather than read from another folder.
-    fn wants_patients(&self) -> bool {
-        self.plan.types.iter().any(|t| t == "Patient") || !self.config.cohort.ids.is_empty()
     }
 
     /// Removes what a killed run left and the ledger does not know.
@@ -293,9 +294,9 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
     /// `NotFound` if there is nobody.
     pub async fn patients(&mut self) -> Result<()> {
         self.platform.observer().event(Event::Phase { phase: Phase::Crawl });
-        let ids = self.ids();
+        let ids = ids(self.config);
         let is_asked = self.plan.types.iter().any(|t| t == "Patient");
-        if self.wants_patients() {
+        if wants_patients(self.config, &self.plan) {
             if self.folder.metadata().done().contains_key("Patient") {
                 if is_asked {
                     self.note("Skipping Patient, already done.");
@@ -311,7 +312,8 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
                 self.fetch("Patient", &ids, &fingerprint, by, &|_| true).await?;
             }
         }
-        let storage = if self.wants_patients() { self.platform.storage() } else { self.platform.source() };
+        let storage =
+            if wants_patients(self.config, &self.plan) { self.platform.storage() } else { self.platform.source() };
         self.cohort = cohort::patients(storage).await?;
         let patients = self.cohort.len() as u64;
         if patients > 0 {

@@ -1,7 +1,7 @@
 //! A managed export: the next one of a folder that is kept up to date for years. Chooses how and since when, has it done in a
 //! numbered subfolder, completes it, works out what is gone, and links what is current.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 
@@ -9,6 +9,8 @@ use futures_util::future::{Either, select};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::crawl::{self, Crawl};
+use super::crawl_report::CrawlReport;
 use super::hydrate::{HydrateReport, after_export, check_hydrate};
 use super::report::{BulkReport, Verdict};
 use super::{bulk, context};
@@ -17,7 +19,7 @@ use crate::event::{Event, Phase};
 use crate::fhir::capability::{Capability, Vendor};
 use crate::folder::history::{self, Export};
 use crate::folder::managed::{ManagedFolder, check_nickname, today};
-use crate::folder::{OutputFolder, links};
+use crate::folder::{OutputFolder, layout, links};
 use crate::platform::{Observer, Platform, Storage};
 use crate::update::{Plan, deletions, since};
 use crate::{Error, ErrorKind, Result, fhir};
@@ -47,6 +49,9 @@ pub struct ExportReport {
     /// The bulk export.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulk: Option<BulkReport>,
+    /// The crawl.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crawl: Option<CrawlReport>,
     /// What was fetched besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hydration: Option<HydrateReport>,
@@ -67,6 +72,7 @@ pub fn check_export(config: &ExportConfig) -> Result<()> {
         ));
     }
     check_hydrate(&hydration(config))?;
+    crawl::check_cohort(config)?;
     bulk::check(&config.bulk)
 }
 
@@ -119,17 +125,17 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
     let capability = fhir::metadata::read(&client).await;
     let mut report = ExportReport { mode: choose_mode(platform, config.mode, &capability), ..ExportReport::default() };
 
-    if report.mode == ExportMode::Crawl {
-        let message = "Exports by crawl are not in this version.";
-        return Err(Error::new(ErrorKind::Unsupported, "options", message).with_hint("Use the export mode bulk."));
-    }
-
+    let is_crawl = report.mode == ExportMode::Crawl;
     let history = history::load(platform).await?;
-    let request = context::request(client.base(), &config.bulk);
     let mut plan = Plan::new(&config.bulk, &capability)?;
-    let chosen = Choice { platform, config, capability: &capability, history: &history, request: &request };
+    let request = if is_crawl {
+        crawl::request(config, &plan, client.base())
+    } else {
+        context::request(client.base(), &config.bulk)
+    };
+    let chosen = Choice { platform, config, capability: &capability, history: &history, request: &request, is_crawl };
     let current = chosen.resumable(&mut plan)?;
-    set_since(&history, &mut plan, &request, current)?;
+    set_since(&history, &mut plan, Some(&request).filter(|_| !is_crawl), current)?;
     report.since = plan.times.clone().unwrap_or_default();
     report.resumed = current.is_some();
     report.folder = match current {
@@ -148,28 +154,61 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
 
     let inside = platform.within(&report.folder);
     let others: Vec<&Export> = history.iter().filter(|export| export.folder.name != report.folder).collect();
-    let before = others.iter().find(|export| since::matches(export, &plan, "Patient", None));
-    let rules = bulk::Managed {
-        before: before.map(|export| platform.storage().within(&export.folder.name)),
-        reconcile: config.reconcile,
+    // Of a cohort of ids, Patients are there whether they are asked for or not.
+    let is_asked = !is_crawl || plan.types.iter().any(|t| t == "Patient");
+    let has_patients = |export: &&&Export| {
+        if is_asked { since::matches(export, &plan, "Patient", None) } else { export.done("Patient").is_some() }
     };
-    {
+    let before = others.iter().find(has_patients).map(|export| platform.storage().within(&export.folder.name));
+    if is_crawl {
+        // Its platform is where it writes.
+        let client = crawl::rest_client(&inside, config)?;
+        if capability.vendor == Vendor::Epic {
+            client.identify_to_epic();
+        }
+        let mut crawl = Crawl::open(&inside, config, &client, &capability, plan.clone(), before).await?;
+        crawl.patients().await?;
+        let new = new_patients(&others, &plan, crawl.folder().metadata().get("newPatients"));
+        let is_new = |t: &str, patient: &str| new.get(t).is_some_and(|ids| ids.contains(patient));
+        crawl.types(&is_new).await?;
+        plan = crawl.plan().clone();
+        let done = crawl.finish(true).await?;
+        (report.verdict, report.exit_status) = (done.verdict, done.exit_status);
+        report.crawl = Some(done);
+    } else {
         let folder = OutputFolder::open(&inside).await?;
         let here = folder.settle().await?;
+        let managed = Some(&bulk::Managed { before, reconcile: config.reconcile });
+        let capability = &capability;
         let job = bulk::Run {
             platform: &inside,
             config: &config.bulk,
             client: &client,
             folder: &folder,
-            capability: &capability,
-            managed: Some(&rules),
+            capability,
+            managed,
         };
-        let bulk = job.all(&mut plan, here).await?;
-        (report.verdict, report.exit_status) = (bulk.verdict, bulk.exit_status);
-        report.bulk = Some(bulk);
+        let done = job.all(&mut plan, here).await?;
+        (report.verdict, report.exit_status) = (done.verdict, done.exit_status);
+        report.bulk = Some(done);
     }
     finish(platform, config, &plan, &mut report).await?;
     Ok(report)
+}
+
+/// By type, the patients whose history is to be fetched, whatever since: those that are new with this export (`own`), and those
+/// that others found since the type was exported last.
+fn new_patients(others: &[&Export], plan: &Plan, own: Option<&Value>) -> BTreeMap<String, BTreeSet<String>> {
+    let own = own.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let own = layout::set(&mut own.map(str::to_owned));
+    let mut new = BTreeMap::new();
+    for resource_type in &plan.types {
+        let mut ids = own.clone();
+        let later = others.iter().take_while(|export| !since::matches(export, plan, resource_type, None));
+        ids.extend(later.flat_map(|export| export.new_patients()).map(str::to_owned));
+        new.insert(resource_type.clone(), ids);
+    }
+    new
 }
 
 /// Bulk unless told otherwise; but Epic's bulk export looks into the live system, so that a crawl is faster.
@@ -184,19 +223,21 @@ fn choose_mode(platform: &impl Platform, mode: ExportMode, capability: &Capabili
 }
 
 /// Works out what `since: auto` means.
-fn set_since(history: &[Export], plan: &mut Plan, request: &Value, current: Option<&Export>) -> Result<()> {
+fn set_since(history: &[Export], plan: &mut Plan, request: Option<&Value>, current: Option<&Export>) -> Result<()> {
     if plan.since.as_deref() != Some("auto") {
         return Ok(());
     }
-    let times = since::auto(history, plan, Some(request));
+    let times = since::auto(history, plan, request);
     if times.is_empty() {
         let message = "Could not detect a since value to use from previous exports.";
         return Err(Error::new(ErrorKind::NotFound, "options", message)
             .with_hint("Try without a --since parameter, or provide a specific timestamp."));
     }
     let is_left = |t: &&String| current.is_none_or(|export| export.done(t).is_none());
-    let left: Vec<String> = plan.types.iter().filter(is_left).cloned().collect();
-    plan.set_times(times, &left);
+    // In a crawl each type has a time of its own.
+    let together = if request.is_some() { plan.types.iter().filter(is_left).cloned().collect() } else { Vec::new() };
+    plan.times = Some(times);
+    plan.settle_since(&together);
     Ok(())
 }
 
@@ -207,6 +248,7 @@ struct Choice<'a, P: Platform> {
     capability: &'a Capability,
     history: &'a [Export],
     request: &'a Value,
+    is_crawl: bool,
 }
 
 impl<'a, P: Platform> Choice<'a, P> {
@@ -233,7 +275,8 @@ impl<'a, P: Platform> Choice<'a, P> {
         }
         let mut adjusted = plan.clone();
         let fits = context::check(&newest.metadata, &self.config.bulk, self.capability, &mut adjusted).is_ok();
-        let is_same = newest.request.as_ref().is_none_or(|found| found == self.request);
+        let found = if self.is_crawl { &newest.crawled } else { &newest.request };
+        let is_same = found.as_ref().is_none_or(|found| found == self.request);
         // An increment that is done is followed by another one. Unlike the reference's, it is done with its last step.
         let is_over = || newest.is_complete() && adjusted.types.iter().all(|t| newest.done(t).is_some());
         if !fits || !is_same || plan.since.as_deref() == Some("auto") && is_over() {
@@ -288,7 +331,9 @@ async fn note_gone<P: Platform>(
         if past.is_empty() {
             continue;
         }
-        if report.verdict != Verdict::Complete {
+        let has_errors = report.bulk.as_ref().is_some_and(|bulk| bulk.errors + bulk.bad_lines > 0)
+            || report.crawl.as_ref().is_some_and(|crawl| crawl.errors > 0);
+        if has_errors {
             let message =
                 "Deletions are not worked out, since this export has errors: what is missing may not be deleted.";
             warn(platform, "deletions-unknown", message.to_owned());
@@ -297,6 +342,9 @@ async fn note_gone<P: Platform>(
         platform.observer().event(Event::Phase { phase: Phase::Check });
         let count = deletions::note(resource_type, &past, &inside, config.bulk.compress).await?;
         if count > 0 {
+            if resource_type == "Patient" && report.crawl.is_some() {
+                note(platform, format!("Count of deleted patients: {count}."));
+            }
             report.gone.insert(resource_type.clone(), count);
         }
     }

@@ -3,12 +3,15 @@
 use super::bulk::Run;
 use super::{bulk, context, logged};
 use crate::bulk::kickoff::{self, KickoffParams};
+use crate::bulk::manifest::FileKind;
+use crate::config::SinceMode;
 use crate::event::{Event, Phase};
-use crate::fhir::instant;
-use crate::folder::{Job, Log};
+use crate::fhir::instant::{self, Edge};
+use crate::fhir::raw::Raw;
+use crate::folder::{FileEntry, FileState, Job, Log, Rows};
 use crate::http::redact;
 use crate::platform::{Clock, Observer, Platform};
-use crate::update::{Plan, patients};
+use crate::update::{Plan, patients, since};
 use crate::{Error, Result};
 
 impl<P: Platform> Run<'_, '_, P> {
@@ -29,6 +32,7 @@ impl<P: Platform> Run<'_, '_, P> {
                 }
                 return self.reconcile(plan, log).await;
             }
+            let types = self.at_once(plan, types);
             self.platform.observer().event(Event::Phase { phase: Phase::KickOff });
             let filters = plan.wire_filters(&types, self.capability);
             for message in self.capability.not_supported(&types, &filters) {
@@ -54,11 +58,31 @@ impl<P: Platform> Run<'_, '_, P> {
                     continue;
                 }
             };
+            if plan.times.is_some() {
+                // What since has an effect on depends on what is asked for together, which is known only now.
+                plan.settle_since(&types);
+                self.folder.change(|metadata| context::note(metadata, self.capability, plan));
+            }
+            self.tell_since(plan, &types);
             for resource_type in plan.types.iter().filter(|t| done.contains_key(*t)) {
                 self.note(format!("Skipping {resource_type}, already done."));
             }
             self.enter(job).await?;
             return Ok(true);
+        }
+    }
+
+    /// Says from when on `types` are asked for.
+    fn tell_since(&self, plan: &Plan, types: &[String]) {
+        let Some(mode) = plan.since_mode else { return };
+        if mode == SinceMode::Created && self.config.since_mode == SinceMode::Auto {
+            self.note("Server doesn't support 'updated' since mode, defaulting to 'created' instead.");
+        }
+        for line in plan.since_lines(types) {
+            self.note(line);
+        }
+        if mode == SinceMode::Created {
+            self.warn("created-mode", since::created_warning(plan));
         }
     }
 
@@ -84,6 +108,7 @@ impl<P: Platform> Run<'_, '_, P> {
             separate_status: begun.separate_status,
             request: self.request(),
             kicked_off: Some(instant::iso(sent, 0)),
+            since: params.since.clone(),
             types,
             ..Job::default()
         }))
@@ -121,6 +146,20 @@ impl<P: Platform> Run<'_, '_, P> {
         }
     }
 
+    /// What to ask for first. Where `since` is `auto`, a type without an earlier export makes all come whole (I08). One that the
+    /// reference would not ask for, and nobody named, is not worth that: it gets a job of its own.
+    fn at_once(&self, plan: &Plan, types: Vec<String>) -> Vec<String> {
+        let Some(times) = &plan.times else { return types };
+        let is_extra = |t: &&String| self.is_extra(plan, t) && !times.contains_key(*t);
+        let others: Vec<String> = types.iter().filter(|t| !is_extra(t)).cloned().collect();
+        if others.is_empty() { types } else { others }
+    }
+
+    /// Whether a type is asked for although the server does not list it, and nobody named it.
+    fn is_extra(&self, plan: &Plan, resource_type: &str) -> bool {
+        !plan.named && self.capability.lists(resource_type) == Some(false)
+    }
+
     /// The types that a refused kick-off goes without: of those that nobody named and the server does not list, the ones that
     /// its error names; all of them if it names none.
     fn refused_types(&self, plan: &Plan, types: &[String], error: &Error) -> Vec<String> {
@@ -130,9 +169,12 @@ impl<P: Platform> Run<'_, '_, P> {
         let is_named =
             |t: &&String| error.message.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == t.as_str());
         let named: Vec<String> = types.iter().filter(is_named).cloned().collect();
-        let unlisted = types.iter().filter(|t| self.capability.lists(t) == Some(false)).cloned();
+        let unlisted = types.iter().filter(|t| self.is_extra(plan, t)).cloned();
         let refused: Vec<String> = if named.is_empty() { unlisted.collect() } else { named };
-        if refused.len() == types.len() { Vec::new() } else { refused }
+        // All of them only where there is something else in the export.
+        let rest = plan.types.len() - refused.len();
+        let is_whole = refused.len() == types.len() && !(rest > 0 && types.iter().all(|t| self.is_extra(plan, t)));
+        if is_whole { Vec::new() } else { refused }
     }
 
     /// Notes the patients that are new since an earlier export, before Patient is done.
@@ -148,6 +190,32 @@ impl<P: Platform> Run<'_, '_, P> {
         let new = patients::new_patients(before, self.platform.storage()).await?;
         if !new.is_empty() {
             self.folder.change(|metadata| metadata.set("newPatients", new));
+        }
+        Ok(())
+    }
+
+    /// Looks whether the server has kept to `_until` where that was asked for: versions before STU3 know no such parameter, and
+    /// some servers ignore it (I07).
+    pub(super) async fn check_until(&self) -> Result<()> {
+        let zone = |millis| self.platform.clock().offset_minutes(millis);
+        let until = self.config.until.as_deref().and_then(|until| instant::widen(until, Edge::End, zone));
+        let (Some(until), Some(job)) = (until, self.folder.open_job()) else { return Ok(()) };
+        let mut later = 0_u64;
+        let is_output = |file: &&FileEntry| file.kind == FileKind::Output && file.state == FileState::Done;
+        for file in job.files.iter().filter(is_output).filter(|_| job.other_format.is_none()) {
+            for name in if file.parts.is_empty() { std::slice::from_ref(&file.name) } else { &file.parts } {
+                let mut rows = Rows::open(self.platform.storage(), name);
+                while let Some(row) = rows.next().await? {
+                    let updated =
+                        Raw::new(row).get("meta").and_then(|meta| meta.get("lastUpdated")).and_then(Raw::text);
+                    later += u64::from(updated.is_some_and(|updated| instant::is_before(&until, &updated)));
+                }
+            }
+        }
+        if later > 0 {
+            let message =
+                format!("{later} resources were changed after '{until}': the server does not keep to --until.");
+            self.warn("until-ignored", message);
         }
         Ok(())
     }

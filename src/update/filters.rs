@@ -33,6 +33,8 @@ pub struct Plan {
     pub since_mode: Option<SinceMode>,
     /// The types that `since` has an effect on: the key `sinceResources` of `.metadata`.
     pub since_types: Vec<String>,
+    /// The types that it could have an effect on.
+    since_able: Vec<String>,
     /// Since when, by type, where `since` is `auto` ([`since::auto`]). Types without an entry come whole.
     pub times: Option<BTreeMap<String, String>>,
 }
@@ -103,7 +105,17 @@ impl Plan {
             }
             Some(_) => filters.keys().cloned().collect(),
         };
-        Ok(Self { types, named, filters, since: config.since.clone(), since_mode, since_types, times: None })
+        let since_able = since_types.clone();
+        Ok(Self {
+            types,
+            named,
+            filters,
+            since: config.since.clone(),
+            since_mode,
+            since_types,
+            since_able,
+            times: None,
+        })
     }
 
     /// Takes over the Observation filter of a folder that the reference began, which applies its default on every server.
@@ -125,6 +137,7 @@ impl Plan {
         self.filters.remove(resource_type);
         if self.since_mode == Some(SinceMode::Updated) {
             self.since_types.retain(|t| t != resource_type);
+            self.since_able.retain(|t| t != resource_type);
         }
     }
 
@@ -136,12 +149,13 @@ impl Plan {
         }
     }
 
-    /// Takes over what `auto` means. `together` are the types that are asked for at once, with one `_since` (bulk): they come
-    /// whole if one of them has to.
-    pub fn set_times(&mut self, times: BTreeMap<String, String>, together: &[String]) {
+    /// Works out which types `since` has an effect on where it is `auto`. `together` are those that are asked for at once, with
+    /// one `_since` (bulk): they come whole if one of them has to.
+    pub fn settle_since(&mut self, together: &[String]) {
+        let Some(times) = &self.times else { return };
         let whole = self.since_mode == Some(SinceMode::Updated) && together.iter().any(|t| !times.contains_key(t));
-        self.since_types.retain(|t| times.contains_key(t) && !(whole && together.contains(t)));
-        self.times = Some(times);
+        let is_since = |t: &&String| times.contains_key(*t) && !(whole && together.contains(t));
+        self.since_types = self.since_able.iter().filter(is_since).cloned().collect();
     }
 
     /// The type filters to send for `types`, with those of created mode: `Type?query`, in order.

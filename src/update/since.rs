@@ -62,7 +62,8 @@ pub fn auto(history: &[Export], plan: &Plan, request: Option<&Value>) -> BTreeMa
 }
 
 /// Whether an export has all of a type that `plan` asks for, as of some time: the same filters or more of them (they are
-/// alternatives), the same meaning of `since`, the same request otherwise (I08).
+/// alternatives), the same meaning of `since`, the same request otherwise (I08); a crawl, which has no request, fetches all of
+/// patients that are new.
 pub fn matches(export: &Export, plan: &Plan, resource_type: &str, request: Option<&Value>) -> bool {
     let mode = export.metadata.text("sinceMode");
     if matches!((mode, plan.since_mode), (Some(found), Some(ours)) if found != ours.text()) {
@@ -73,6 +74,8 @@ pub fn matches(export: &Export, plan: &Plan, resource_type: &str, request: Optio
     };
     let is_covered = if ours.is_empty() { found.is_empty() } else { ours.iter().all(|f| found.contains(f.as_str())) };
     let is_same = match (&export.request, request) {
+        // A crawl of some patients is not what a bulk export goes on from.
+        (_, Some(_)) if export.crawled.as_ref().is_some_and(|crawl| crawl.get("ids").is_some()) => false,
         (Some(found), Some(ours)) => found == ours,
         _ => true,
     };

@@ -17,8 +17,8 @@ pub fn check_export(config: &JsValue) -> Result<(), JsValue> {
     job::check_export(&config).map_err(|error| thrown(&error))
 }
 
-/// Runs a managed export (`ExportConfig`) in the host's folder. Resolves to an `ExportReport`.
-#[wasm_bindgen]
+/// Runs a managed export (`ExportConfig`) in the host's folder. Resolves to an `ExportReport`. `export` is a word of JavaScript.
+#[wasm_bindgen(js_name = managedExport)]
 pub async fn export(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
     let config: ExportConfig = input(&config)?;
     let report = job::export(&JsPlatform::new(host), &config, settled(cancelled)).await;

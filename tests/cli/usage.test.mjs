@@ -20,8 +20,7 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['bulk', 'crawl', 'hydrate', 'single', 'verify', 'merge', 'bundle', 'doctor', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
-  assert.doesNotMatch(stdout, /reset-symlinks/);
+  for (const command of ['export', 'bulk', 'crawl', 'hydrate', 'single', 'verify', 'merge', 'bundle', 'doctor', 'reset-symlinks', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
 });
 
 const FLAGS = {
@@ -29,6 +28,10 @@ const FLAGS = {
     lenient separate-export-status organize-output-by output-format allow-partial-manifests param max-poll-delay poll-timeout cancel no-compression workers progress bundle
     fhir-url token-url header token-origin rewrite-url allow-insecure max-connections retry-delays smart-client-id smart-key
     bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet version help`,
+  export: `group group-nickname id-list id-file id-system level type type-filter no-default-filters since since-mode nickname hydration-tasks mimetypes export-mode
+    reconcile count kickoff-method lenient allow-partial-manifests max-poll-delay poll-timeout no-compression workers progress fhir-url token-url header
+    max-connections retry-delays smart-client-id smart-key bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet`,
+  'reset-symlinks': 'config verbose quiet',
   verify: 'json temp progress config verbose quiet',
   merge: 'out no-compression progress config verbose quiet',
   bundle: 'no-compression progress config verbose quiet',
@@ -51,9 +54,11 @@ for (const [command, flags] of Object.entries(FLAGS)) {
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: bulk, crawl, hydrate, single, verify, merge, bundle, doctor, sandbox, serve/],
+  [[], /a command is missing: export, bulk, crawl, hydrate, single, verify, merge, bundle, doctor, reset-symlinks, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
-  [['export', 'out'], /unknown command 'export'/],
+  [['export'], /OUTPUT_DIR is missing/],
+  [['export', 'out', '--cancel'], /unknown option '--cancel'/],
+  [['export', 'out', '--export-mode', 'slow'], /'slow' is none of auto, bulk, crawl/],
   [['--bogus'], /unknown option '--bogus'/],
   [['bulk', 'out', '--bogus=hidden-value'], /unknown option '--bogus'\./],
   [['bulk', 'out', '--fhir', 'x'], /unknown option '--fhir'; did you mean '--fhir-url'\?/],

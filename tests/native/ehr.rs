@@ -33,6 +33,8 @@ pub struct Data {
     pub meanwhile: Option<Box<dyn FnOnce(&mut Data)>>,
     /// Added to the next manifest's `error`.
     pub error: Option<String>,
+    /// Leaves the key `deleted` out of manifests.
+    pub silent_on_deletions: bool,
     /// Names of files that cannot be had.
     pub broken: Vec<String>,
 }
@@ -111,6 +113,10 @@ impl Ehr {
             Reply::bytes(200, "application/json", data.borrow().manifests[number].to_string())
         });
         host.http.on("DELETE", "/jobs/", Reply::new(202));
+        for resource_type in ["Patient", "Condition", "Encounter", "Observation"] {
+            let data = of(&self.0);
+            host.http.on_call("GET", &format!("/{resource_type}?"), move |request| data.borrow().search(&request.url));
+        }
         let data = of(&self.0);
         host.http.on_call("GET", "/files/", move |request| {
             let data = data.borrow();
@@ -140,7 +146,28 @@ impl Data {
         self.resources.insert(name.to_owned(), (resource, self.now.clone()));
     }
 
-    fn export(&mut self, url: &str) -> Reply {
+    /// A search by `patient` (the resource's `subject`) or `_id`, and `_lastUpdated`.
+    fn search(&self, url: &str) -> Reply {
+        let wanted = url.split('?').next().unwrap().rsplit('/').next().unwrap();
+        if let Some(broken) = query(url, "patient").filter(|patient| self.broken.contains(patient)) {
+            return Reply::outcome(400, "error", "processing", &format!("nothing of {broken} today"));
+        }
+        let since = query(url, "_lastUpdated").map(|time| plain(&time[2..]));
+        let fits = |(resource, changed): &(Value, String)| {
+            let of_patient =
+                query(url, "patient").is_none_or(|id| resource["subject"]["reference"] == format!("Patient/{id}"));
+            let by_id = query(url, "_id").is_none_or(|ids| ids.split(',').any(|id| resource["id"] == id));
+            resource["resourceType"] == wanted
+                && of_patient
+                && by_id
+                && since.as_ref().is_none_or(|since| plain(changed) > *since)
+        };
+        let entries: Vec<Value> =
+            self.resources.values().filter(|r| fits(r)).map(|(resource, _)| json!({"resource": resource})).collect();
+        Reply::json(200, &json!({"resourceType": "Bundle", "type": "searchset", "entry": entries}).to_string())
+    }
+
+    pub fn export(&mut self, url: &str) -> Reply {
         let job = self.manifests.len();
         let types = query(url, "_type").unwrap_or_default();
         let since = query(url, "_since").map(|time| plain(&time));
@@ -200,10 +227,14 @@ impl Data {
             let outcome = json!({"resourceType": "OperationOutcome", "issue": [issue]});
             error.push(json!({"type": "OperationOutcome", "url": file(format!("error.{job}"), outcome.to_string())}));
         }
-        self.manifests.push(json!({
+        let mut manifest = json!({
             "transactionTime": self.now, "request": url, "requiresAccessToken": false,
             "output": output, "deleted": deleted, "error": error,
-        }));
+        });
+        if self.silent_on_deletions {
+            manifest.as_object_mut().unwrap().remove("deleted");
+        }
+        self.manifests.push(manifest);
         if let Some(meanwhile) = self.meanwhile.take() {
             meanwhile(self);
         }

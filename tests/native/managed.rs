@@ -311,6 +311,43 @@ fn created_mode_says_what_it_cannot_see() {
     assert_eq!(report.exit_status, 0);
 }
 
+#[test]
+fn types_that_nobody_asked_for_make_no_increment_a_full_export() {
+    let ehr = start();
+    let host = ehr.host();
+    // It exports what it lists; later, Devices too.
+    let with_devices = std::rc::Rc::new(std::cell::Cell::new(false));
+    let (data, devices) = (ehr.0.clone(), with_devices.clone());
+    host.http.on_call("GET", "$export", move |request| {
+        let types = query(&request.url, "_type").unwrap();
+        let known = |t: &&str| {
+            ["Patient", "Encounter", "Condition", "Observation"].contains(t) || *t == "Device" && devices.get()
+        };
+        match types.split(',').find(|t| !known(t)) {
+            Some(other) => {
+                smart_fetch::testing::Reply::outcome(400, "error", "invalid", &format!("there is no {other} here"))
+            }
+            None => data.borrow_mut().export(&request.url),
+        }
+    });
+    let types = |at: usize| asked(&host, "_type")[at].clone().unwrap();
+    let report = export(&host, &named(config("all"), "one")).unwrap();
+    assert_eq!(report.exit_status, 0);
+    with_devices.set(true);
+    ehr.at("2026-02-01T00:00:00Z").put("Condition/c9", json!({})).put("Device/d1", json!({}));
+    let before = asked(&host, "_type").len();
+    let report = export(&host, &named(auto("all"), "two")).unwrap();
+    assert_eq!(report.exit_status, 0);
+    assert_eq!(types(before), "Patient,Encounter,Condition,Observation");
+    assert_eq!(asked(&host, "_since")[before].as_deref(), Some("2026-01-01T00:00:00Z"));
+    assert_eq!(types(asked(&host, "_type").len() - 1), "Device");
+    assert_eq!(asked(&host, "_since").last().unwrap(), &None, "all of them");
+    let inside = metadata(&host, "002.two");
+    assert_eq!(inside["sinceResources"], json!(["Condition", "Encounter", "Observation", "Patient"]));
+    assert_eq!(inside["done"].as_object().unwrap().len(), 5);
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition", "Device"]));
+}
+
 /// Three exports over a year: new, changed, deleted, merged patients; a type added later; a filter taken away.
 #[test]
 fn a_year_of_changes_ends_in_what_a_full_export_gives() {

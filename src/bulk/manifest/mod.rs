@@ -84,6 +84,9 @@ pub struct Manifest {
     /// `outputOrganizedBy`; absent for "by type" (E13).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub output_organized_by: Option<String>,
+    /// Whether there is a list `deleted`, even an empty one: a server that has none may keep deletions to itself (I05).
+    #[serde(default)]
+    pub tells_deletions: bool,
     /// The earliest `Expires`, in milliseconds since the epoch (E12); absent where unknown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires: Option<i64>,
@@ -193,6 +196,7 @@ impl Merger {
                 }
             }
         }
+        manifest.tells_deletions |= page.tells_deletions;
         manifest.expires = manifest.expires.into_iter().chain(expires).min();
         self.unusable.insert(url.to_owned(), page.unusable_entries);
         manifest.unusable_entries = self.unusable.values().sum();

@@ -20,6 +20,8 @@ pub struct Page {
     pub manifest_type: Option<String>,
     /// `outputOrganizedBy`; `""` counts as absent (E13).
     pub output_organized_by: Option<String>,
+    /// Whether there is a list `deleted`, even an empty one.
+    pub tells_deletions: bool,
     /// Its files.
     pub files: Vec<ManifestFile>,
     /// Entries without a URL that can be fetched.
@@ -64,6 +66,7 @@ impl Page {
             output_format: text(&value["outputFormat"]),
             manifest_type: text(&value["manifestType"]),
             output_organized_by: text(&value["outputOrganizedBy"]),
+            tells_deletions: value["deleted"].is_array(),
             files: Vec::new(),
             unusable_entries: 0,
             next: None,

@@ -1,0 +1,58 @@
+/**
+ * The types of `client.export()`.
+ */
+import type { CrawlReport } from './crawl.js';
+import type { HydrateReport } from './hydrate.js';
+import type { BulkOptions, BulkReport } from './index.js';
+
+/** What the next export of a managed folder gets, and how. */
+export interface ExportOptions extends Omit<BulkOptions, 'bundle'> {
+  /** Default: `'auto'`, a bulk export, but a crawl where the vendor's bulk export is slow (Epic). */
+  mode: 'auto' | 'bulk' | 'crawl';
+  /** The name of the subfolder after its number. Default: the local date. */
+  nickname: string;
+  /** As in bulk exports, or `'auto'`: since the newest earlier exports, by type. */
+  since: string;
+  /** Ids of patients to crawl, or values of an identifier; in place of `level`. */
+  ids: Iterable<string>;
+  /** The system of the identifier that `ids` are values of. Without it they are FHIR ids. */
+  idSystem: string;
+  /** A name of the cohort, for the log. */
+  cohortName: string;
+  /** Resources on a page of a search (`_count`). Default: as the server likes. */
+  count: number;
+  /** Hydration tasks; comma lists, `all` and `none` are understood. Default: all. */
+  hydrationTasks: string[];
+  /** Media types of notes to inline. Default: text, HTML and XHTML. */
+  mimetypes: string[];
+  /** Look, after a bulk export, for what changed while it ran. Default: false. */
+  reconcile: boolean;
+}
+
+/** What came of a managed export. */
+export interface ExportReport {
+  /** The subfolder, such as `002.2026-11-21`. */
+  folder: string;
+  /** Whether it was there before. */
+  resumed: boolean;
+  /** How the data were got. */
+  mode: 'bulk' | 'crawl';
+  /** How it ended: the worst of all steps. */
+  verdict: 'complete' | 'withErrors' | 'incomplete';
+  /** The exit status of the command line: 0, or 3 where the verdict is not `complete`. */
+  exitStatus: 0 | 3;
+  /** Since when, by type, where `since` was `auto`. Types that came whole are not in it. */
+  since: Record<string, string>;
+  /** Patients that are new since an earlier export, merged ones included. */
+  newPatients: number;
+  /** By type, resources that earlier exports had and this full one has not. */
+  gone: Record<string, number>;
+  /** Links to what is current. */
+  links: number;
+  /** The bulk export. */
+  bulk?: BulkReport;
+  /** The crawl. */
+  crawl?: CrawlReport;
+  /** What was fetched besides. */
+  hydration?: HydrateReport;
+}

@@ -1,0 +1,120 @@
+// `smart-fetch export` and `reset-symlinks` from end to end: managed folders over time, from the embedded sandbox.
+import assert from 'node:assert/strict';
+import { lstat, readFile, readlink, readdir, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { exportOptions } from '../../node-cli/src/commands/export.js';
+import { parseCommandLine } from '../../node-cli/src/args.js';
+import { readSettings } from '../../node-cli/src/config.js';
+import { startSandbox } from '../../node-cli/src/sandbox/index.js';
+import { run, scratch } from './support.mjs';
+import { QUICK, sandbox } from './server.mjs';
+
+const SOME = ['--type', 'Patient,Condition,Observation', '--no-default-filters', '--hydration-tasks', 'none', ...QUICK];
+
+async function links(folder) {
+  const found = {};
+  for (const name of (await readdir(folder)).sort()) {
+    if ((await lstat(join(folder, name))).isSymbolicLink()) found[name] = await readlink(join(folder, name));
+  }
+  return found;
+}
+
+const metadata = async (folder) => JSON.parse(await readFile(join(folder, '.metadata'), 'utf8'));
+const lines = async (file) => gunzipSync(await readFile(file)).toString().trim().split('\n').map((line) => JSON.parse(line));
+
+test('every flag of export has its place in the options of the package', async () => {
+  const argv = [
+    ...['export', 'out/x', '--nickname', 'n', '--export-mode', 'crawl', '--since', 'auto', '--since-mode', 'updated', '--hydration-tasks', 'inline,location'],
+    ...['--mimetypes', 'text/plain', '--group', 'g', '--group-nickname', 'gn', '--mrn-file', '/dev/null', '--id-list', 'a,b', '--mrn-system', 'urn:x'],
+    ...['--reconcile', '--count', '50', '--no-compression', '--type', 'Patient', '--level', 'patient'],
+  ];
+  const settings = await readSettings(parseCommandLine(argv, assert.fail));
+  await assert.rejects(exportOptions(settings, 'out/x'), /--group and --level exclude each other/);
+  delete settings.level;
+  assert.deepEqual(await exportOptions(settings, 'out/x'), {
+    level: { group: 'g' }, types: ['Patient'], since: 'auto', sinceMode: 'updated', compress: false,
+    ids: ['a', 'b'], idSystem: 'urn:x', cohortName: 'gn',
+    mode: 'crawl', nickname: 'n', hydrationTasks: ['inline', 'location'], mimetypes: ['text/plain'], reconcile: true, count: 50,
+  });
+  assert.deepEqual(await exportOptions({}, 'some/out'), { ids: [], idSystem: undefined, cohortName: 'out' });
+});
+
+test('a folder that is kept up to date, by bulk and by crawl', async (t) => {
+  const server = await startSandbox({ patients: 8, faults: { pending: 0, alwaysWhole: ['Patient'] } });
+  t.after(() => server.close());
+  const out = join(await scratch(t), 'out');
+  const command = (...args) => run(['export', out, '--fhir-url', server.url, ...SOME, ...args]);
+  const none = await command('--since', 'auto');
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /Could not detect a since value to use from previous exports\.\s+Try without a --since parameter, or provide a specific timestamp\.\n$/);
+
+  const first = await command('--nickname', 'one');
+  assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stderr, /Creating new subfolder '001\.one'\./);
+  assert.match(first.stdout, /\n\d+ files, [\d.]+KB in '.*out\/001\.one'.*\n\d links in '.*out' to what is current\n✨ Done ✨\n$/);
+  const { 'fhir-url': url, group, kind } = await metadata(out);
+  assert.deepEqual([url, group, kind], [server.url, null, 'managed']);
+  assert.equal((await metadata(join(out, '001.one'))).complete, true);
+  assert.equal((await links(out))['Patient.001.ndjson.gz'], '001.one/Patient.001.ndjson.gz');
+
+  await server.setData({ revision: 1 });
+  const second = await command('--nickname', 'two', '--since', 'auto');
+  assert.equal(second.code, 0, second.stderr);
+  assert.match(second.stderr, /Using since value of '/);
+  assert.match(second.stdout, /New patients: 2\n/);
+  const shown = await links(out);
+  assert.equal(shown['Condition.002.ndjson.gz'], '002.two/Condition.001.ndjson.gz');
+  assert.equal((await metadata(join(out, '002.two'))).newPatients.length, 2, 'one came, one took over another');
+  assert.ok((await readdir(join(out, '002.two', 'deleted'))).length > 0, 'what the server says is gone');
+
+  await server.setData({ revision: 2 });
+  const third = await command('--nickname', 'three', '--export-mode', 'crawl', '--since', 'auto');
+  assert.equal(third.code, 0, third.stderr);
+  assert.match(third.stderr, /Using since value of '.*' for Observation\./);
+  assert.match(third.stderr, /Count of deleted patients: 1\./);
+  const deleted = await lines(join(out, '003.three', 'deleted', 'Bundle.Patient.ndjson.gz'));
+  assert.equal(deleted.length, 1);
+  assert.deepEqual(Object.keys(deleted[0]), ['resourceType', 'type', 'entry']);
+  const full = await command('--nickname', 'full');
+  assert.equal(full.code, 0, full.stderr);
+  assert.match(full.stdout, /\nGone since earlier exports: Condition \(\d+\), Observation \(\d+\)\n/);
+  assert.ok(Object.values(await links(out)).every((target) => target.startsWith('004.full/')));
+  const old = await command('--nickname', 'one');
+  assert.equal(old.code, 1);
+  assert.match(old.stderr, /Existing subfolder '001\.one' with the same nickname is too old to resume\. Choose a new nickname\.\n$/);
+  const other = await command('--group', 'all');
+  assert.match(other.stderr, /Target folder \.metadata is for a different Group\.\nExpected all, but found None\./);
+});
+
+test('reset-symlinks makes links anew and says nothing', async (t) => {
+  const server = await sandbox(t);
+  const out = join(await scratch(t), 'out');
+  const { code, stderr } = await run(['export', out, '--fhir-url', server.url, ...SOME]);
+  assert.equal(code, 0, stderr);
+  const before = await links(out);
+  await rm(join(out, 'Patient.001.ndjson.gz'));
+  await symlink('nowhere', join(out, 'Condition.017.ndjson.gz'));
+  assert.deepEqual(await run(['reset-symlinks', out]), { code: 0, signal: null, stdout: '', stderr: '' });
+  assert.deepEqual(await links(out), before);
+  const none = await run(['reset-symlinks', join(out, 'none')]);
+  assert.deepEqual([none.code, none.stderr], [1, `Folder '${join(out, 'none')}' does not look like a SMART Fetch managed export folder.\n`]);
+  const [sub] = (await readdir(out)).filter((name) => name.startsWith('001.'));
+  const inside = await run(['reset-symlinks', join(out, sub)]);
+  assert.equal(inside.code, 1);
+  assert.match(inside.stderr, /not a managed folder, but an output folder/);
+});
+
+test('hydration is a part of it, and its list is to be had', async (t) => {
+  const help = await run(['export', 'out', '--hydration-tasks', 'help']);
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /^These hydration tasks are supported:\n {2}all\n {2}none\n {2}episodeofcare\n/);
+  const server = await startSandbox({ patients: 3, faults: { pending: 0 } });
+  t.after(() => server.close());
+  const out = join(await scratch(t), 'out');
+  const { code, stderr } = await run(['export', out, '--fhir-url', server.url, ...QUICK, '--nickname', 'one']);
+  assert.equal(code, 0, stderr);
+  const shown = await links(out);
+  assert.equal(shown['Practitioner.001.ndjson.gz'], '001.one/Practitioner.referenced.ndjson.gz');
+});

@@ -1,0 +1,142 @@
+//! Managed exports that crawl: increments, new, merged and deleted patients, and cohorts that change.
+
+use serde_json::json;
+use smart_fetch::config::{ExportConfig, ExportMode};
+use smart_fetch::job::Verdict;
+
+use crate::ehr::*;
+
+const TYPES: &str = "Patient,Condition";
+
+fn of(patient: &str) -> serde_json::Value {
+    json!({"subject": {"reference": format!("Patient/{patient}")}})
+}
+
+fn start() -> Ehr {
+    let ehr = Ehr::new();
+    ehr.at("2026-01-01T00:00:00Z");
+    ehr.put("Patient/p1", json!({})).put("Patient/p2", json!({})).put("Patient/p3", json!({}));
+    ehr.put("Condition/c1", of("p1")).put("Condition/c2", of("p2")).put("Condition/c3", of("p3"));
+    ehr
+}
+
+fn crawl(mut config: ExportConfig) -> ExportConfig {
+    config.mode = ExportMode::Crawl;
+    config
+}
+
+fn searches(host: &smart_fetch::testing::Host) -> Vec<String> {
+    let seen = host.http.seen_with("/Condition?").into_iter();
+    let mut seen: Vec<String> =
+        seen.map(|seen| seen.request.url.split_once("/Condition?").unwrap().1.replace("%3A", ":")).collect();
+    seen.sort();
+    seen
+}
+
+#[test]
+fn a_year_of_crawls_ends_in_what_a_full_one_gives() {
+    let ehr = start();
+    let host = ehr.host();
+    let report = export(&host, &crawl(named(config(TYPES), "one"))).unwrap();
+    assert_eq!((report.exit_status, report.mode, report.links), (0, ExportMode::Crawl, 3));
+    assert!(host.storage.paths().contains(&"Condition.001.ndjson -> 001.one/Condition.ndjson".to_owned()));
+    assert_eq!(
+        metadata(&host, "001.one")["done"]["Condition"],
+        "2026-01-01T00:00:00+00:00",
+        "the newest that was seen"
+    );
+
+    // p4 comes with a history, p3 goes, p2 takes over what p3 had, c1 changes.
+    ehr.put("Patient/p4", json!({})).put("Condition/old", of("p4"));
+    ehr.at("2026-02-01T00:00:00Z").delete("Patient/p3");
+    ehr.put("Patient/p2", json!({"link": [{"type": "replaces", "other": {"reference": "Patient/p3"}}]}));
+    ehr.put("Condition/c1", json!({"v": 2, "subject": {"reference": "Patient/p1"}}));
+    ehr.0.borrow_mut().resources.get_mut("Condition/c3").unwrap().0["subject"]["reference"] = json!("Patient/p2");
+    let report = export(&host, &crawl(named(auto(TYPES), "two"))).unwrap();
+    assert_eq!((report.exit_status, report.new_patients), (0, 2));
+    assert_eq!(metadata(&host, "002.two")["newPatients"], json!(["p2", "p4"]));
+    let asked = searches(&host);
+    assert!(asked.contains(&"patient=p1&_lastUpdated=gt2026-01-01T00:00:00%2B00:00".to_owned()), "{asked:?}");
+    assert_eq!(asked.iter().filter(|url| *url == "patient=p4").count(), 1, "{asked:?}");
+    let said = notes(&host);
+    assert!(said.contains(&"Count of new patients: 2.".to_owned()), "{said:?}");
+    assert!(said.contains(&"Count of deleted patients: 1.".to_owned()), "{said:?}");
+    assert!(said.contains(&"Using since value of '2026-01-01T00:00:00+00:00' for Condition.".to_owned()), "{said:?}");
+    assert!(host.storage.text("002.two/deleted/Bundle.Patient.ndjson").unwrap().contains("\"Patient/p3\""));
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]));
+
+    // A type more, and a full run at last.
+    ehr.at("2026-03-01T00:00:00Z").put("Encounter/e1", of("p1")).put("Condition/c5", of("p4"));
+    export(&host, &crawl(named(auto("Patient,Condition,Encounter"), "three"))).unwrap();
+    assert_eq!(metadata(&host, "003.three")["sinceResources"], json!(["Condition"]));
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition", "Encounter"]));
+    ehr.at("2026-04-01T00:00:00Z").delete("Condition/c2");
+    let report = export(&host, &crawl(named(config(TYPES), "four"))).unwrap();
+    assert_eq!(report.gone.get("Condition"), Some(&1));
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition", "Encounter"]));
+    // Bulk goes on where a crawl ended, and the other way round.
+    ehr.at("2026-05-01T00:00:00Z").put("Condition/c6", of("p1"));
+    assert_eq!(export(&host, &named(auto(TYPES), "five")).unwrap().mode, ExportMode::Bulk);
+    ehr.at("2026-06-01T00:00:00Z").put("Condition/c7", of("p1"));
+    export(&host, &crawl(named(auto(TYPES), "six"))).unwrap();
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition", "Encounter"]));
+}
+
+#[test]
+fn epic_crawls_unless_told_otherwise() {
+    let ehr = start();
+    let host = smart_fetch::testing::Host::new();
+    let mut capability = capability();
+    capability["software"] = json!({"name": "Epic"});
+    ehr.serve(&host, &capability);
+    let report = export(&host, &named(config(TYPES), "one")).unwrap();
+    assert_eq!(report.mode, ExportMode::Crawl);
+    assert!(notes(&host).iter().any(|note| note.starts_with("Epic server detected. Defaulting to a 'crawl'")));
+    let mut bulk = named(config(TYPES), "two");
+    bulk.mode = ExportMode::Bulk;
+    assert_eq!(export(&host, &bulk).unwrap().mode, ExportMode::Bulk);
+}
+
+#[test]
+fn a_patient_that_cannot_be_had_hides_nothing_and_is_asked_for_again() {
+    let ehr = start();
+    let host = ehr.host();
+    export(&host, &crawl(named(config(TYPES), "one"))).unwrap();
+    ehr.at("2026-02-01T00:00:00Z").put("Condition/c1", json!({"v": 2, "subject": {"reference": "Patient/p1"}}));
+    ehr.delete("Condition/c3");
+    ehr.0.borrow_mut().broken = vec!["p2".into()];
+    let report = export(&host, &crawl(named(config(TYPES), "two"))).unwrap();
+    assert_eq!((report.verdict, report.exit_status), (Verdict::Incomplete, 3));
+    assert_eq!(report.gone.get("Condition"), None, "what is missing may not be deleted");
+    assert!(seen_by_reader(&host).contains_key("Condition/c2"), "{:?}", links(&host));
+    assert_eq!(metadata(&host, "002.two").get("complete"), None);
+    ehr.0.borrow_mut().broken.clear();
+    let before = searches(&host).len();
+    let report = export(&host, &crawl(named(config(TYPES), "two"))).unwrap();
+    assert_eq!((report.exit_status, searches(&host).len() - before), (0, 1));
+    assert_eq!(report.gone.get("Condition"), Some(&1));
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]));
+}
+
+#[test]
+fn a_cohort_that_grows_gets_the_history_of_who_is_new() {
+    let ehr = start();
+    let host = ehr.host();
+    let of_ids = |ids: &[&str], config: ExportConfig| {
+        let mut config = crawl(config);
+        config.cohort.ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        config
+    };
+    export(&host, &of_ids(&["p1"], named(config("Condition"), "one"))).unwrap();
+    assert_eq!(searches(&host), ["patient=p1"]);
+    ehr.at("2026-02-01T00:00:00Z");
+    let report = export(&host, &of_ids(&["p1", "p2"], auto("Condition"))).unwrap();
+    assert_eq!(report.new_patients, 1);
+    assert!(searches(&host).contains(&"patient=p2".to_owned()), "{:?}", searches(&host));
+    assert_eq!(seen_by_reader(&host).keys().filter(|name| name.starts_with("Condition/")).count(), 2);
+    // A crawl of some is nothing that a bulk export of all could go on from.
+    let error = export(&host, &named(auto("Condition"), "three")).unwrap_err();
+    assert!(error.to_string().starts_with("Could not detect a since value"), "{error}");
+    // Other patients without a word about a name: another subfolder.
+    assert_eq!(export(&host, &of_ids(&["p3"], config("Condition"))).unwrap().folder, "003.2026-01-01");
+}
