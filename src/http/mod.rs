@@ -71,6 +71,9 @@ pub struct Call {
     pub timeout: Duration,
     /// Whether the call takes no place among the requests in flight: others that hold theirs wait for it.
     pub(crate) aside: bool,
+    /// Whether the body of a success is kept in the pieces in which it comes ([`Reply::pieces`]): a large one would be held
+    /// twice while one piece is made of it.
+    pub(crate) in_pieces: bool,
 }
 
 impl Call {
@@ -87,6 +90,7 @@ impl Call {
             max_body: 16 << 20,
             timeout: Duration::from_secs(300),
             aside: false,
+            in_pieces: false,
         }
     }
 
@@ -149,6 +153,8 @@ pub struct Reply {
     pub url: String,
     /// The body, decoded.
     pub body: Vec<u8>,
+    /// The body, where the call asked for it in pieces.
+    pub pieces: Vec<Vec<u8>>,
     /// When the headers came, in milliseconds since the epoch.
     pub at_millis: i64,
     /// Whether the last request carried credentials.

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::retry::{Failure, Pause, RetryPolicy};
 use super::{Call, CallAuth, Permit, Politeness, Presented, Reply, Retry, parse_retry_after, redact, redirect, url};
 use crate::event::Event;
+use crate::ndjson::Decoder;
 use crate::platform::{
     Body, BodyCoding, Clock, Http, HttpError, HttpErrorKind, Method, Observer, Platform, Random, Request,
 };
@@ -148,17 +149,26 @@ impl<P: Platform> Wire<'_, P> {
                 continue;
             }
             let at_millis = self.platform.clock().now_millis();
-            let body = match read(&mut response.body, response.coding, call.max_body).await {
-                Ok(Some(body)) => body,
-                Ok(None) => return Err(too_large(call.operation, &target, call.max_body)),
-                Err(error) => return Ok(Err(error)),
-            };
+            let too_large = || too_large(call.operation, &target, call.max_body);
+            let (coding, mut body, mut pieces) = (response.coding, Vec::new(), Vec::new());
+            if call.in_pieces && (200..300).contains(&response.status) {
+                match read_pieces(&mut response.body, coding, call.max_body).await {
+                    Ok(read) => pieces = read.ok_or_else(too_large)?,
+                    Err(error) => return Ok(Err(error)),
+                }
+            } else {
+                match read(&mut response.body, coding, call.max_body).await {
+                    Ok(read) => body = read.ok_or_else(too_large)?,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
             let reply = Reply {
                 status: response.status,
                 headers: response.headers,
                 headers_filtered: response.headers_filtered,
                 url: response.final_url.unwrap_or(target),
                 body,
+                pieces,
                 at_millis,
                 credentials: presented,
             };
@@ -286,6 +296,44 @@ async fn read(body: &mut impl Body, coding: BodyCoding, max: usize) -> std::resu
     }
     crate::ndjson::gunzip(&bytes, max)
         .map_err(|why| HttpError::new(HttpErrorKind::Interrupted, format!("the gzip body is damaged: {why}")))
+}
+
+/// As [`read`], in the pieces in which the body comes.
+async fn read_pieces(
+    body: &mut impl Body,
+    coding: BodyCoding,
+    max: usize,
+) -> std::result::Result<Option<Vec<Vec<u8>>>, HttpError> {
+    let damaged = |error: Error| HttpError::new(HttpErrorKind::Interrupted, error.message.clone());
+    let mut decoder = (coding == BodyCoding::Gzip).then(Decoder::default);
+    let (mut pieces, mut received, mut total) = (Vec::new(), 0, 0);
+    while let Some(chunk) = body.chunk().await? {
+        received += chunk.len();
+        let Some(decoder) = &mut decoder else {
+            total += chunk.len();
+            pieces.push(chunk);
+            if total > max {
+                return Ok(None);
+            }
+            continue;
+        };
+        decoder.push(&chunk);
+        loop {
+            let plain = decoder.pull().map_err(damaged)?;
+            total += plain.len();
+            if plain.is_empty() {
+                break;
+            }
+            if total > max {
+                return Ok(None);
+            }
+            pieces.push(plain.to_vec());
+        }
+    }
+    if let Some(decoder) = decoder.as_mut().filter(|_| received > 0) {
+        pieces.push(decoder.finish().map_err(damaged)?.to_vec());
+    }
+    Ok(Some(pieces))
 }
 
 /// The error for a call that got no answer.

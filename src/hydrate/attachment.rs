@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha1_smol::Sha1;
 
 use super::fetch::{self, Failure, Got, OPERATION};
-use super::media;
+use super::{binary, media};
 use crate::Result;
 use crate::fhir::raw::{self, Raw};
 use crate::http::{Call, Client};
@@ -19,7 +19,7 @@ use crate::platform::Platform;
 const MAX_BYTES: usize = 512 << 20;
 
 /// Bytes that are encoded or decoded at once; of base64 and of what it stands for.
-const PIECE: usize = 48 << 10;
+const BLOCK: usize = 48 << 10;
 
 /// What is to be done about an attachment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +73,10 @@ fn hex_digit(digit: u8) -> char {
     char::from_digit(digit.into(), 16).unwrap_or('0')
 }
 
-/// What came.
+/// What came. It is held in pieces, and once: it may be large.
 pub(super) struct Content {
     /// The content, or base64 of it.
-    bytes: Vec<u8>,
+    pieces: Vec<Vec<u8>>,
     is_base64: bool,
     charset: String,
     size: u64,
@@ -84,46 +84,54 @@ pub(super) struct Content {
 }
 
 impl Content {
-    fn plain(bytes: Vec<u8>, charset: String) -> Self {
-        let hash = Sha1::from(&bytes).digest().bytes();
-        Self { size: bytes.len() as u64, bytes, is_base64: false, charset, hash }
+    fn plain(pieces: Vec<Vec<u8>>, charset: String) -> Self {
+        let mut hash = Sha1::new();
+        for piece in &pieces {
+            hash.update(piece);
+        }
+        let size = pieces.iter().map(Vec::len).sum::<usize>() as u64;
+        Self { size, pieces, is_base64: false, charset, hash: hash.digest().bytes() }
     }
 
     /// Out of the `data` of a Binary. `None` if that is no base64.
-    fn base64(mut bytes: Vec<u8>, charset: String) -> Option<Self> {
-        bytes.retain(|byte| !byte.is_ascii_whitespace());
-        let (mut hash, mut size) = (Sha1::new(), 0);
-        decoded(&bytes, &mut |piece| {
-            hash.update(piece);
-            size += piece.len() as u64;
-        })?;
-        Some(Self { bytes, is_base64: true, charset, size, hash: hash.digest().bytes() })
+    fn base64(mut pieces: Vec<Vec<u8>>, charset: String) -> Option<Self> {
+        for piece in &mut pieces {
+            piece.retain(|byte| !byte.is_ascii_whitespace());
+        }
+        let (mut hash, mut size, mut ended) = (Sha1::new(), 0, false);
+        for text in blocks(&pieces) {
+            let bytes = STANDARD.decode(&text).ok().filter(|_| !ended)?;
+            // Padding ends the text; before other text, it would be two texts.
+            ended = text.ends_with(b"=");
+            hash.update(&bytes);
+            size += bytes.len() as u64;
+        }
+        Some(Self { pieces, is_base64: true, charset, size, hash: hash.digest().bytes() })
     }
 
     /// Bytes that are held.
     pub(super) fn held(&self) -> usize {
-        self.bytes.len()
+        self.pieces.iter().map(Vec::len).sum()
     }
 
     /// The content as base64, piece by piece.
     pub(super) fn base64_pieces(&self) -> impl Iterator<Item = Vec<u8>> {
         let is_base64 = self.is_base64;
-        let encode = move |piece: &[u8]| if is_base64 { piece.to_vec() } else { STANDARD.encode(piece).into_bytes() };
-        self.bytes.chunks(PIECE).map(encode)
+        let encode = move |piece: Vec<u8>| if is_base64 { piece } else { STANDARD.encode(piece).into_bytes() };
+        blocks(&self.pieces).map(encode)
     }
 
     /// The content, piece by piece.
     pub(super) fn pieces(&self) -> impl Iterator<Item = Vec<u8>> {
         let is_base64 = self.is_base64;
         // What is no base64 did not become a `Content`.
-        let decode =
-            move |piece: &[u8]| if is_base64 { STANDARD.decode(piece).unwrap_or_default() } else { piece.to_vec() };
-        self.bytes.chunks(PIECE).map(decode)
+        let decode = move |piece: Vec<u8>| if is_base64 { STANDARD.decode(piece).unwrap_or_default() } else { piece };
+        blocks(&self.pieces).map(decode)
     }
 
     /// Forgets the content, now that it is stored elsewhere; what it is stays known.
     pub(super) fn let_go(&mut self) {
-        self.bytes = Vec::new();
+        self.pieces = Vec::new();
     }
 
     /// The name of the file for it.
@@ -132,17 +140,22 @@ impl Content {
     }
 }
 
-/// Decodes base64 piece by piece; `None` where it is none.
-fn decoded(base64: &[u8], piece: &mut dyn FnMut(&[u8])) -> Option<()> {
-    let last = base64.len().saturating_sub(1) / PIECE;
-    for (number, text) in base64.chunks(PIECE).enumerate() {
-        // Padding ends the text; inside of it, it would be two texts.
-        if number < last && text.ends_with(b"=") {
-            return None;
+/// The same bytes in blocks of one size, so that each can be encoded or decoded by itself.
+fn blocks(pieces: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
+    let (mut pieces, mut rest) = (pieces.iter(), &[][..]);
+    std::iter::from_fn(move || {
+        let mut block = Vec::with_capacity(BLOCK);
+        while block.len() < BLOCK {
+            if rest.is_empty() {
+                let Some(piece) = pieces.next() else { break };
+                rest = piece;
+            }
+            let take = rest.len().min(BLOCK - block.len());
+            block.extend_from_slice(&rest[..take]);
+            rest = &rest[take..];
         }
-        piece(&STANDARD.decode(text).ok()?);
-    }
-    Some(())
+        (!block.is_empty()).then_some(block)
+    })
 }
 
 /// Fetches an attachment: its bytes, or those in the Binary resource that some servers send whatever they are asked for. The
@@ -156,10 +169,11 @@ pub(super) async fn fetch<P: Platform>(client: &Client<'_, P>, wanted: &Wanted) 
     let rule = client.token_rule(true, &url);
     let mut call = Call::get(OPERATION, &url).header("Accept", accept);
     call.max_body = MAX_BYTES;
+    call.in_pieces = true;
     Ok(match fetch::send(client, call).await? {
         Ok(reply) => {
             let content_type = reply.headers.get("content-type").unwrap_or_default().to_owned();
-            content(reply.body, &content_type, &wanted.mimetype)
+            content(reply.pieces, &content_type, &wanted.mimetype)
         }
         Err(mut failure) => {
             let hint = client.withheld_hint(rule, &url);
@@ -173,73 +187,36 @@ pub(super) async fn fetch<P: Platform>(client: &Client<'_, P>, wanted: &Wanted) 
 }
 
 /// The content in an answer that is due to be of type `mimetype`.
-fn content(body: Vec<u8>, content_type: &str, mimetype: &str) -> Got<Content> {
+fn content(body: Vec<Vec<u8>>, content_type: &str, mimetype: &str) -> Got<Content> {
     let found = media::mimetype(content_type);
     let fits = |found: &str| mimetype.is_empty() || found == mimetype;
     let is_json = matches!(found.as_str(), "application/fhir+json" | "application/json" | "application/json+fhir");
-    if is_json && raw::check(&body).is_ok_and(|kind| kind == "Binary") {
-        let binary = Raw::new(&body);
-        let own = binary.get("contentType").and_then(Raw::text).unwrap_or_default().into_owned();
-        if !fits(&media::mimetype(&own)) {
-            return Err(mismatch(mimetype, &media::mimetype(&own)));
-        }
-        let Some(data) = binary.get("data") else {
-            return Err(Failure::fatal("The server sent a Binary without data.".to_owned()));
+    // What is to be a FHIR resource or other JSON is not looked into.
+    if is_json && mimetype != found {
+        let Some((frame, data)) = binary::split(body) else { return Err(mismatch(mimetype, &found)) };
+        let kind = raw::check(&frame).unwrap_or_default();
+        let own = Raw::new(&frame).get("contentType").and_then(Raw::text).unwrap_or_default();
+        return match kind.as_str() {
+            "Binary" if !fits(&media::mimetype(&own)) => Err(mismatch(mimetype, &media::mimetype(&own))),
+            "Binary" if Raw::new(&frame).get("data").is_none() => {
+                Err(Failure::fatal("The server sent a Binary without data.".to_owned()))
+            }
+            "Binary" => Content::base64(data, media::charset(&own))
+                .ok_or_else(|| Failure::fatal("The data of this Binary is not valid base64.".to_owned())),
+            "OperationOutcome" => match fetch::mismatch(&frame, &kind, mimetype) {
+                text if text.starts_with("Error: expected") => Err(mismatch(mimetype, &found)),
+                text => Err(Failure::fatal(text)),
+            },
+            _ if fits(&found) => Err(Failure::fatal("The server sent something that says not what it is.".to_owned())),
+            _ => Err(mismatch(mimetype, &found)),
         };
-        let Some(data) = inner(&body, data) else {
-            return Err(Failure::fatal("The data of this Binary cannot be read.".to_owned()));
-        };
-        let data = data.into_bytes(body);
-        let damaged = || Failure::fatal("The data of this Binary is not valid base64.".to_owned());
-        return Content::base64(data, media::charset(&own)).ok_or_else(damaged);
     }
-    if fits(&found) {
-        return Ok(Content::plain(body, media::charset(content_type)));
-    }
-    if is_json && raw::check(&body).is_ok_and(|kind| kind == "OperationOutcome") {
-        let message = fetch::mismatch(&body, "OperationOutcome", mimetype);
-        if !message.starts_with("Error: expected resource") {
-            return Err(Failure::fatal(message));
-        }
-    }
-    Err(mismatch(mimetype, &found))
+    if fits(&found) { Ok(Content::plain(body, media::charset(content_type))) } else { Err(mismatch(mimetype, &found)) }
 }
 
 fn mismatch(expected: &str, found: &str) -> Failure {
     let found = crate::fhir::outcome::clean(found);
     Failure::fatal(format!("Error: expected MIME type of '{expected}', but got '{found}'."))
-}
-
-/// The text of a string in a body.
-enum Inner {
-    /// There it stands.
-    At(Range<usize>),
-    /// It had escapes.
-    Text(String),
-}
-
-fn inner(body: &[u8], string: Raw<'_>) -> Option<Inner> {
-    let bytes = string.bytes();
-    if memchr::memchr(b'\\', bytes).is_some() {
-        return string.text().map(|text| Inner::Text(text.into_owned()));
-    }
-    string.text()?;
-    let at = place(body, bytes);
-    Some(Inner::At(at.start + 1..at.end - 1))
-}
-
-impl Inner {
-    /// The text, in the memory of the body.
-    fn into_bytes(self, mut body: Vec<u8>) -> Vec<u8> {
-        match self {
-            Self::Text(text) => text.into_bytes(),
-            Self::At(range) => {
-                body.truncate(range.end);
-                body.drain(..range.start);
-                body
-            }
-        }
-    }
 }
 
 /// Where a part of a text stands in it.

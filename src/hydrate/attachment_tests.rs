@@ -25,7 +25,7 @@ fn wanted(as_file: bool) -> Wanted {
 
 #[test]
 fn the_row_keeps_every_byte_but_the_members_of_the_attachment() {
-    let content = Content::plain(b"hello".to_vec(), "utf-8".into());
+    let content = Content::plain(vec![b"hel".to_vec(), b"lo".to_vec()], "utf-8".into());
     let row = r#"{"n":1.10, "a": {"contentType":"text/plain" , "url":"Binary/1"} ,"z":"\u00e9"}"#;
     assert_eq!(
         apply(row, &wanted(false), &content),
@@ -38,7 +38,7 @@ fn the_row_keeps_every_byte_but_the_members_of_the_attachment() {
 
 #[test]
 fn members_that_are_there_keep_their_places() {
-    let content = Content::plain(b"hello".to_vec(), "iso-8859-1".into());
+    let content = Content::plain(vec![b"hel".to_vec(), b"lo".to_vec()], "iso-8859-1".into());
     let row = r#"{"a":{"hash":"x","size":7,"url":"Binary/1","contentType":"text/plain"}}"#;
     assert_eq!(
         apply(row, &wanted(false), &content),
@@ -71,7 +71,7 @@ fn what_is_to_be_done_is_told_as_the_reference_does() {
 
 #[test]
 fn h09_a_binary_resource_is_unwrapped() {
-    let read = |body: &str, content_type: &str| content(body.into(), content_type, "text/plain");
+    let read = |body: &str, content_type: &str| content(vec![body.into()], content_type, "text/plain");
     for data in ["aGVsbG8=", "aGVs\\nbG8=", "aGVs bG8="] {
         let body = format!(r#"{{"resourceType":"Binary","contentType":"text/plain; charset=latin1","data":"{data}"}}"#);
         let content = read(&body, "application/fhir+json").ok().unwrap();
@@ -92,7 +92,7 @@ fn h09_a_binary_resource_is_unwrapped() {
 #[test]
 fn a_wrong_type_is_refused_with_the_reason() {
     let message =
-        |body: &str, content_type: &str| content(body.into(), content_type, "text/plain").err().unwrap().message;
+        |body: &str, content_type: &str| content(vec![body.into()], content_type, "text/plain").err().unwrap().message;
     assert_eq!(
         message("{}", "application/fhir+json; charset=utf-8"),
         "Error: expected MIME type of 'text/plain', but got 'application/fhir+json'."
@@ -100,19 +100,19 @@ fn a_wrong_type_is_refused_with_the_reason() {
     let outcome = r#"{"resourceType":"OperationOutcome","issue":[{"diagnostics":"no such note"}]}"#;
     assert_eq!(message(outcome, "application/fhir+json"), "no such note");
     // What has no type at all is taken for plain text.
-    assert_eq!(content(b"hello".to_vec(), "", "text/plain").ok().unwrap().size, 5);
+    assert_eq!(content(vec![b"hello".to_vec()], "", "text/plain").ok().unwrap().size, 5);
 }
 
 #[test]
 fn big_contents_go_piece_by_piece() {
     let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n * 7) as u8).collect();
-    let plain = Content::plain(bytes.clone(), "utf-8".into());
+    let plain = Content::plain(bytes.chunks(1000).map(<[u8]>::to_vec).collect(), "utf-8".into());
     let text = plain.base64_pieces().collect::<Vec<_>>().concat();
     assert_eq!(STANDARD.decode(&text).unwrap(), bytes);
     assert!(plain.base64_pieces().all(|piece| piece.len() <= 64 << 10));
-    let wrapped = Content::base64(text, "utf-8".into()).unwrap();
+    let wrapped = Content::base64(text.chunks(1001).map(<[u8]>::to_vec).collect(), "utf-8".into()).unwrap();
     assert_eq!((wrapped.size, wrapped.hash), (plain.size, plain.hash));
     assert_eq!(wrapped.pieces().collect::<Vec<_>>().concat(), bytes);
     // Two texts after each other are none, even where a piece ends.
-    assert!(Content::base64([vec![b'A'; PIECE - 1], b"=AAAA".to_vec()].concat(), String::new()).is_none());
+    assert!(Content::base64(vec![vec![b'A'; BLOCK - 1], b"=AAAA".to_vec()], String::new()).is_none());
 }

@@ -7,13 +7,14 @@
 //! | [`media`] | media types and charsets |
 //! | `follow` | a task that reads what references point at |
 //! | `search` | the task that finds roles of practitioners |
-//! | `inline` | tasks that put attachments into resources; `attachment` is the edit of one |
+//! | `inline` | tasks that put attachments into resources; `attachment` is the edit of one, `binary` takes its wrapping off |
 //! | `fetch` | reads, one by one or many in one request |
 //! | `pool` | the ids that are known |
 //! | `output` | the files that are appended to, and what a crash leaves of them |
 //! | `failures` | what could not be had, as `error/` lists it |
 
 mod attachment;
+mod binary;
 mod failures;
 mod fetch;
 mod follow;

@@ -342,6 +342,7 @@ fn first_wait(headers: &[(&str, &str)], random: f64) -> Duration {
         headers_filtered: false,
         url: STATUS.into(),
         body: Vec::new(),
+        pieces: Vec::new(),
         at_millis: 0,
         credentials: smart_fetch::http::Presented::Nothing,
     };

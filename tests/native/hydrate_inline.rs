@@ -147,6 +147,29 @@ fn h09_a_binary_resource_gives_its_data() {
 }
 
 #[test]
+fn a_note_that_comes_packed_is_unpacked_and_a_torn_one_is_asked_for_again() {
+    let host = Host::new();
+    server(&host, &[]);
+    let text = "a note ".repeat(100_000);
+    let packed = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let reply = |bytes: &[u8]| {
+        let reply = Reply::bytes(200, "text/plain", bytes).header("Content-Encoding", "gzip");
+        reply.in_chunks(1000, std::time::Duration::ZERO)
+    };
+    host.http.on("GET", "/Binary/1", reply(&packed[..packed.len() / 2])).on("GET", "/Binary/1", reply(&packed));
+    put(&host, "DocumentReference.001.ndjson", &[self::text("a", "Binary/1")]);
+    assert_eq!(hydrate(&host, &config("inline")).unwrap().exit_status, 0);
+    let data = attachment(&host, 0)["data"].as_str().unwrap().to_owned();
+    use base64::Engine;
+    assert_eq!(base64::engine::general_purpose::STANDARD.decode(data).unwrap(), text.as_bytes());
+    assert_eq!(host.http.seen_with("/Binary/1").len(), 2);
+}
+
+#[test]
 fn attachments_of_other_types_become_files_once() {
     let host = Host::new();
     server(&host, &[]);
