@@ -297,7 +297,9 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         let ids = ids(self.config);
         let is_asked = self.plan.types.iter().any(|t| t == "Patient");
         if wants_patients(self.config, &self.plan) {
-            if self.folder.metadata().done().contains_key("Patient") {
+            // They are done before the job is deleted on the server: a run that was killed in between still has to.
+            let is_open = ids.is_empty() && self.folder.metadata().get("bulk-status").is_some();
+            if self.folder.metadata().done().contains_key("Patient") && !is_open {
                 if is_asked {
                     self.note("Skipping Patient, already done.");
                 }

@@ -368,6 +368,36 @@ fn patients_of_a_group_come_by_a_bulk_export_with_its_own_credentials() {
 }
 
 #[test]
+fn a_kill_while_patients_are_exported_leaves_no_job_behind() {
+    let mut at = 1;
+    loop {
+        let host = Host::new();
+        serve(&host, 2, no_faults);
+        let file = crate::export::Served {
+            body: "{\"resourceType\":\"Patient\",\"id\":\"p000\"}\n{\"resourceType\":\"Patient\",\"id\":\"p001\"}\n"
+                .into(),
+            ..crate::export::served("Patient", "patients", 2)
+        };
+        crate::export::serve(&host, &[file]);
+        let mut config = config(0, &["Patient", "Condition"]);
+        config.bulk.level = Level::Group("G1".into());
+        host.storage.kill_at(at);
+        let was_killed =
+            host.run_until_killed(smart_fetch::job::crawl(&host, &config, std::future::pending())).is_none();
+        let host = host.restarted();
+        crawl(&host, &config).unwrap();
+        let state = metadata(&host);
+        assert!(state.get("bulk-status").is_none(), "killed at {at}: {state}");
+        assert_eq!(state["complete"], true, "killed at {at}");
+        assert!(!host.http.seen_with("DELETE").is_empty(), "killed at {at}");
+        if !was_killed {
+            break;
+        }
+        at += 1;
+    }
+}
+
+#[test]
 fn patients_that_cannot_be_had_whole_stop_everything_else() {
     let host = Host::new();
     serve(&host, 2, no_faults);
