@@ -241,6 +241,8 @@ export type Event =
   /** A hydration task has ended. */
   | { type: 'hydrated'; report: HydrationTask };
 
+export { Tally, type TallyFile } from './tally.js';
+
 /** What came of a bulk export. Counts are of the whole folder unless said otherwise. */
 export interface BulkReport {
   /**

@@ -14,6 +14,7 @@ export { SmartFetchError } from './errors.js';
 export { createKey, importKey, removeKey, storedKeys } from './keys/idb-keys.js';
 export { saveFile, saveZip } from './save/save.js';
 export { zip } from './save/zip.js';
+export { Tally } from './tally.js';
 export { persist, storageUsage } from './site.js';
 
 /** @param {import('./folder.js').Access | undefined} access */

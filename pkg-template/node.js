@@ -11,6 +11,7 @@ import { createPool } from './worker/node.js';
 
 export { SmartFetchError } from './errors.js';
 export { zip } from './save/zip.js';
+export { Tally } from './tally.js';
 
 const environment = {
   load: () => load(),

@@ -13,6 +13,7 @@ import * as simd from './wasm/smart_fetch_simd.js';
 
 export { SmartFetchError } from './errors.js';
 export { zip } from './save/zip.js';
+export { Tally } from './tally.js';
 export { flavour };
 
 const GLUES = /** @type {Record<'simd' | 'base', any>} */ ({ simd, base });

@@ -218,6 +218,7 @@ Exit status:
     flags: grouped('Page:', [
       { name: 'port', value: 'N', kind: 'integer', min: 0, max: 65535, help: 'port to listen on (default 8484; 0: a free one). The browser keeps the runs of each port apart' },
       { name: 'server', value: 'URL', kind: 'urls', help: 'FHIR server, or other server that it points at, that the relay may reach (default: the public SMART sandbox); can be given several times' },
+      { name: 'token-origin', value: 'ORIGIN', kind: 'origin', help: 'another origin that the relay may reach and that may see the access token, such as a file server; can be given several times' },
       { name: 'allow-insecure', kind: 'switch', help: 'let the relay use plain http to hosts other than this one' },
     ]),
     after: `Examples:

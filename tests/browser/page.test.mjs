@@ -1,12 +1,14 @@
 // The demo page as its users have it: built, served by `serve`, in Chromium.
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { Client, openFolder } from 'smart-fetch';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { startServe } from '../../node-cli/src/serve/index.js';
+import { run } from '../cli/support.mjs';
 import { chooseServer, openDemo, PAGE, resultsShown, startServers } from './demo.mjs';
 import { startBrowser, workersEnded } from './support.mjs';
 
@@ -55,6 +57,49 @@ for (const [name, relayed, cors] of [['straight, with CORS', false, 'full'], ['t
     await page.getByText('There are none yet.').waitFor();
     assert.deepEqual(wrong, []);
   });
+
+  test(`the page's folder is the command line's, byte for byte: ${name}`, async (t) => {
+    const { sandbox, serve } = await startServers(t, { relayed, cors });
+    const { page } = await openDemo(await startBrowser(t), serve.url);
+    if (!relayed) await chooseServer(page, sandbox.url);
+    await page.getByRole('button', { name: 'Start the export' }).click();
+    await resultsShown(page);
+    const stored = new Map(await page.evaluate(readStored));
+    const folder = await mkdtemp(join(tmpdir(), 'smart-fetch-page-'));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    const args = ['bulk', join(folder, 'out'), '--fhir-url', sandbox.url, '--quiet'];
+    const { code, stderr } = await run(args);
+    assert.equal(code, 0, stderr);
+    const exported = new Map();
+    for (const path of await readdir(join(folder, 'out'), { recursive: true })) {
+      if (path.endsWith('.ndjson.gz')) exported.set(path, await readFile(join(folder, 'out', path)));
+    }
+    assert.ok(exported.size > 10);
+    assert.deepEqual([...stored.keys()].filter((path) => path.endsWith('.ndjson.gz')).sort(), [...exported.keys()].sort());
+    // The command line keeps the gzip that a server sends; browsers unpack it. What is in it is the same.
+    for (const [path, bytes] of exported) assert.ok(gunzipSync(Buffer.from(stored.get(path), 'base64')).equals(gunzipSync(bytes)), path);
+  });
+}
+
+/** In the page: every file of its one folder in OPFS, as `[path, base64]`. */
+async function readStored() {
+  const found = [];
+  const walk = async (folder, path) => {
+    for await (const [name, handle] of folder.entries()) {
+      if (handle.kind === 'directory') {
+        await walk(handle, `${path}${name}/`);
+      } else {
+        const url = await new Promise((resolve, reject) => {
+          const reader = Object.assign(new FileReader(), { onload: () => resolve(reader.result), onerror: reject });
+          handle.getFile().then((file) => reader.readAsDataURL(file), reject);
+        });
+        found.push([`${path}${name}`, url.slice(url.indexOf(',') + 1)]);
+      }
+    }
+  };
+  const home = await (await navigator.storage.getDirectory()).getDirectoryHandle('smart-fetch');
+  for await (const folder of home.values()) await walk(folder, '');
+  return found;
 }
 
 test('no token is stored, and resuming asks for it again', async (t) => {

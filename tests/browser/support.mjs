@@ -67,11 +67,11 @@ const FLAGS = [
 ];
 
 /** A browser profile on disk, as users have one: it outlives its pages, and with them what they store. */
-export async function startBrowser(t, options = {}) {
+export async function startBrowser(t, { args = [], ...options } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'smart-fetch-browser-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: await programOf(await ensureChromium()),
-    args: FLAGS,
+    args: [...FLAGS, ...args],
     headless: true,
     ...options,
   });

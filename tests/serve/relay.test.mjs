@@ -83,6 +83,20 @@ test('credentials go to the server that is meant, not to another one behind the 
   assert.equal(files.seen[1].headers.authorization, 'Bearer canary');
 });
 
+test('an origin that may see the token gets it, and is reached for nothing else', async (t) => {
+  const files = await upstream(t, (incoming, response) => response.end('file'));
+  const fhir = await upstream(t, (incoming, response) => response.writeHead(302, { location: `${files.origin}/c` }).end());
+  const { relays } = await serve(t, [`${fhir.origin}/fhir`], [files.origin]);
+  assert.equal(relays.length, 1, 'it is no server to choose');
+  const [relay] = relays;
+  const file = rewritten(relay, `${files.origin}/bucket/1.ndjson`);
+  assert.equal((await request(file, { headers: { ...relay.headers, ...CREDENTIALS } })).text, 'file');
+  assert.equal(files.seen[0].headers.authorization, 'Bearer canary');
+  assert.equal((await request(file, { headers: CREDENTIALS })).status, 403, 'not without the secret');
+  const redirect = await request(`${relay.fhirUrl}/a`, { headers: relay.headers });
+  assert.equal(redirect.headers.location, new URL(rewritten(relay, `${files.origin}/c`)).pathname);
+});
+
 test('servers that were not named are not reached, by address or by redirect', async (t) => {
   const stranger = await upstream(t, (incoming, response) => response.end('stranger'));
   const behind = await upstream(t, (incoming, response) => {

@@ -44,14 +44,14 @@ export async function upstream(t, answer) {
 }
 
 /** A server of a small page, with its relays by server URL as the page itself is told. */
-export async function serve(t, servers) {
+export async function serve(t, servers, tokenOrigins) {
   const folder = await mkdtemp(join(tmpdir(), 'smart-fetch-serve-'));
   const page = join(folder, 'page');
   await mkdir(join(page, 'assets'), { recursive: true });
   await writeFile(join(page, 'index.html'), '<!doctype html><title>page</title>');
   await writeFile(join(page, 'assets/a-1.js'), 'export {};');
   await writeFile(join(folder, 'secret.txt'), 'outside');
-  const started = await startServe({ page, servers });
+  const started = await startServe({ page, servers, tokenOrigins });
   t.after(async () => {
     await started.close();
     await rm(folder, { recursive: true, force: true });

@@ -1,8 +1,7 @@
-// The parts of the demo page that need no browser: dates, words, and where a job stands.
+// The parts of the demo page that need no browser: dates and words.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { columnsOf, dateOf } from '../../www/src/dates.js';
-import { Tally } from '../../www/src/tally.js';
 import { bytes, count, duration, fileProblem, plural, wait } from '../../www/src/words.js';
 
 test('the date of a resource is when it happened, before when it was written down', () => {
@@ -28,30 +27,4 @@ test('numbers as people read them', () => {
   assert.equal(fileProblem('https://a.example/f/1?… answered 503: busy'), 'the server answered 503: busy.');
   assert.equal(wait({ reason: 'status', left: 5000, progress: '40% done' }), 'The server says: 40% done. Asking again in 5 s.');
   assert.equal(wait({ reason: 'retry', left: 60_000, message: 'The server answered 503.' }), 'The server answered 503. Trying again in 1 min.');
-});
-
-test('a tally of events: files, share, rate and the wait under way', () => {
-  let now = 0;
-  const tally = new Tally(() => now);
-  const take = (...events) => events.forEach((event) => tally.take(event));
-  take({ type: 'phase', phase: 'wait' }, { type: 'waiting', reason: 'status', millis: 1000 });
-  assert.equal(tally.wait.left, 1000);
-  assert.equal(tally.share, undefined);
-  now = 1000;
-  assert.equal(tally.wait, undefined, 'it is over');
-  take({ type: 'manifest', files: 4, resources: 200 }, { type: 'phase', phase: 'download' }, { type: 'fileStarted', file: 1, name: 'a', expected: 50 });
-  take({ type: 'totals', filesDone: 0, files: 4, received: 0, resources: 0 });
-  now = 3000;
-  take({ type: 'fileProgress', file: 1, received: 10_000, resources: 50 }, { type: 'totals', filesDone: 0, files: 4, received: 10_000, resources: 50 });
-  assert.equal(tally.rate, 5000);
-  assert.equal(tally.share, 0.25);
-  take({ type: 'fileFailed', file: 1, name: 'a', message: 'cut', last: false });
-  assert.equal(tally.files.get(1).state, 'again');
-  take({ type: 'fileStarted', file: 1, name: 'a' }, { type: 'fileFinished', file: 1, name: 'a', bytes: 9, received: 10_000, resources: 50 });
-  assert.deepEqual([tally.files.get(1).state, tally.files.get(1).resources], ['done', 50]);
-  for (let file = 2; file < 20_000; file += 1) take({ type: 'fileStarted', file, name: `${file}` }, { type: 'fileFinished', file, name: `${file}`, bytes: 1, received: 1, resources: 1 });
-  assert.ok(tally.files.size < 100, 'any number of files takes little');
-  assert.ok(tally.files.has(19_999));
-  take({ type: 'phase', phase: 'finish' });
-  assert.equal(tally.share, 1);
 });

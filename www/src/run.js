@@ -1,6 +1,6 @@
 // The view of a run: how far it is, and what happens.
 import { $, fill, h, pairs, say } from './dom.js';
-import { Tally } from './tally.js';
+import { engine } from './engine.js';
 import { bytes, count, duration, explain, explainSilence, fileProblem, host, PHASES, plural, wait as waitWords } from './words.js';
 
 /** How often the view is brought up to date, and how often screen readers are told; milliseconds. */
@@ -18,6 +18,7 @@ const TITLES = { discover: 'Looking at the server', kickOff: 'Asking for the exp
  * @returns {Promise<import('smart-fetch').BulkReport>} rejects as the job does, when that has been shown
  */
 export async function watch(job, { server, relayed, folder }) {
+  const { Tally } = await engine();
   const tally = new Tally();
   const view = new RunView(tally);
   $('run-where').textContent = `${host(server)}${relayed ? ', through the relay' : ''}`;

@@ -16,9 +16,13 @@ const PAGE = fileURLToPath(new URL('../../page', import.meta.url));
  */
 export async function run({ settings, output }) {
   const { port = PORT, server: servers = [PUBLIC_SANDBOX] } = settings;
-  if (!settings['allow-insecure']) servers.forEach(checkPrivate);
+  const tokenOrigins = settings['token-origin'];
+  if (!settings['allow-insecure']) {
+    for (const server of servers) checkPrivate('--server', server);
+    for (const origin of tokenOrigins ?? []) checkPrivate('--token-origin', origin);
+  }
   if (!existsSync(join(PAGE, 'index.html'))) throw new CommandError('The page is not built. Build it with: npm run build');
-  const serve = await start({ page: PAGE, port, servers });
+  const serve = await start({ page: PAGE, port, servers, tokenOrigins });
   const told = new Promise((resolve) => {
     onInterrupt(resolve, () => process.exit(EXIT.interrupted));
   });
@@ -31,11 +35,11 @@ export async function run({ settings, output }) {
 }
 
 /** The page takes the relay for loopback, where plain http is fine; what lies behind it may be another machine. */
-function checkPrivate(text) {
+function checkPrivate(flag, text) {
   const { protocol, hostname } = new URL(text);
   const isLoopback = /^(.*\.)?localhost$|^127(\.\d+){3}$|^\[::1\]$/.test(hostname);
   if (protocol === 'https:' || isLoopback) return;
-  throw new UsageError(`--server: ${text} is plain http, where others can read credentials and data; on a network that you trust, add --allow-insecure`);
+  throw new UsageError(`${flag}: ${text} is plain http, where others can read credentials and data; on a network that you trust, add --allow-insecure`);
 }
 
 async function start(options) {

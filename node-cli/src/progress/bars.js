@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress';
+import { Tally } from 'smart-fetch';
 import { describeTask } from '../hydrated.js';
 import { formatBytes, formatCount, formatDuration, plural } from '../output.js';
-import { Tally } from './tally.js';
 import { describeStep, describeWait, oneLine, PHASES } from './words.js';
 
 const BAR_WIDTH = 24;
@@ -71,7 +71,7 @@ export class BarProgress {
         if (event.done === event.total) this.message(`  ${oneLine(event.task)}: ${describeStep(event)}`);
         break;
       case 'fileFinished':
-        if (this.verbose || this.#tally.files <= MANY_FILES) this.message(`  Downloaded ${oneLine(event.name)} (${formatBytes(event.received)})`);
+        if (this.verbose || this.#tally.filesKnown <= MANY_FILES) this.message(`  Downloaded ${oneLine(event.name)} (${formatBytes(event.received)})`);
         break;
       case 'fileFailed':
         if (this.verbose || event.last) this.message(`  ${oneLine(event.name)}: ${oneLine(event.message)}`);
@@ -117,7 +117,7 @@ export class BarProgress {
 
   #shown() {
     const since = this.#tally.now() - SHOWN_AFTER;
-    return [...this.#tally.active.values()].filter((file) => file.since <= since);
+    return this.#tally.active.filter((file) => file.since <= since);
   }
 
   #fileLine(index, options) {
@@ -141,14 +141,14 @@ export class BarProgress {
 
   #totalLine(options) {
     const tally = this.#tally;
-    const elapsed = formatDuration(tally.now() - tally.started);
+    const elapsed = formatDuration(tally.elapsed);
     if (tally.step) {
       const { task, done, total } = tally.step;
       return `${total === undefined ? '' : `${bar(total === 0 ? 1 : done / total, options)} `}${oneLine(task)}: ${describeStep(tally.step)}, ${elapsed}`;
     }
-    if (!tally.files) return elapsed;
+    if (!tally.filesKnown) return elapsed;
     const parts = [
-      `${formatCount(tally.filesDone)}/${plural(tally.files, 'file')}`,
+      `${formatCount(tally.filesDone)}/${plural(tally.filesKnown, 'file')}`,
       plural(tally.resources, 'resource'),
       formatBytes(tally.received),
       ...(tally.rate === undefined ? [] : [`${formatBytes(tally.rate)}/s`]),

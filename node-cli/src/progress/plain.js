@@ -1,6 +1,6 @@
+import { Tally } from 'smart-fetch';
 import { describeTask } from '../hydrated.js';
 import { formatBytes, formatCount, plural } from '../output.js';
-import { Tally } from './tally.js';
 import { describeStep, describeWait, oneLine, PHASES } from './words.js';
 
 /** Above this many files only totals are printed: 20,000 lines are no progress report. */
@@ -49,7 +49,7 @@ export class PlainProgress {
         if (this.verbose) this.message(`  Downloading ${oneLine(event.name)}`);
         break;
       case 'fileFinished':
-        if (this.verbose || tally.files <= MANY_FILES) this.message(`  Downloaded ${oneLine(event.name)} (${formatBytes(event.received)})`);
+        if (this.verbose || tally.filesKnown <= MANY_FILES) this.message(`  Downloaded ${oneLine(event.name)} (${formatBytes(event.received)})`);
         break;
       case 'fileFailed':
         if (this.verbose || event.last) this.message(`  ${oneLine(event.name)}: ${oneLine(event.message)}${event.last ? '' : ' It is tried again.'}`);
@@ -86,7 +86,7 @@ export class PlainProgress {
     if (now - this.#lastTotals < TOTALS_EVERY) return;
     this.#lastTotals = now;
     const parts = [
-      `${formatCount(tally.filesDone)} of ${plural(tally.files, 'file')}`,
+      `${formatCount(tally.filesDone)} of ${plural(tally.filesKnown, 'file')}`,
       plural(tally.resources, 'resource'),
       formatBytes(tally.received),
     ];

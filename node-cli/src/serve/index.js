@@ -13,10 +13,11 @@ export const PUBLIC_SANDBOX = 'https://bulk-data.smarthealthit.org/fhir';
  * @param {string} options.page folder of the built page
  * @param {number} [options.port] 0: any free one
  * @param {string[]} [options.servers] FHIR base URLs whose origins the relay may reach
+ * @param {string[]} [options.tokenOrigins] further origins, which may see the credentials for these servers
  * @returns {Promise<{ url: string, close: () => Promise<void> }>}
  */
-export async function startServe({ page, port = 0, servers = [PUBLIC_SANDBOX] }) {
-  const relay = createRelay(servers.map((server) => new URL(server)));
+export async function startServe({ page, port = 0, servers = [PUBLIC_SANDBOX], tokenOrigins }) {
+  const relay = createRelay(servers.map((server) => new URL(server)), tokenOrigins);
   const sendFile = createFiles(page);
   let own = port;
 

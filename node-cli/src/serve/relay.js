@@ -3,7 +3,7 @@
 //
 // The address `/relay/https:ehr.example/fhir/…` means `https://ehr.example/fhir/…`. To the browser all servers behind the relay
 // are one origin, so it is the relay that keeps them apart: each server has a secret of its own, which names the server that a
-// client means, and credentials go to that server's origin only.
+// client means, and credentials go to that server's origin only, and to those that the user names for it.
 import { randomBytes } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
 import { EnvHttpProxyAgent } from 'undici';
@@ -34,19 +34,20 @@ const RETURNED_BEGINNING = /^x-(progress|export-|request-id|correlation-id|ratel
 const TIMEOUT = 300_000;
 
 /**
- * @param {URL[]} servers FHIR base URLs; only their origins are reached
+ * @param {URL[]} servers FHIR base URLs; only their origins are reached, and `tokenOrigins`
+ * @param {string[]} [tokenOrigins] origins that may see the credentials for any of the servers, such as their file servers
  */
-export function createRelay(servers) {
+export function createRelay(servers, tokenOrigins = []) {
   // As the transport of the package: loopback never goes through a proxy.
   const noProxy = `${process.env.no_proxy ?? process.env.NO_PROXY ?? ''},localhost,127.0.0.1,[::1]`;
   const agent = new EnvHttpProxyAgent({ headersTimeout: TIMEOUT, bodyTimeout: TIMEOUT, noProxy });
   /** Secret by origin. @type {Map<string, string>} */
   const secrets = new Map(servers.map(({ origin }) => [origin, randomBytes(32).toString('base64url')]));
   const nameOf = (origin) => origin.replace('//', '');
-  const byName = new Map([...secrets.keys()].map((origin) => [nameOf(origin), origin]));
+  const byName = new Map([...secrets.keys(), ...tokenOrigins].map((origin) => [nameOf(origin), origin]));
 
   /** Where the page finds `url`; undefined if that is on no origin of ours. */
-  const pathOf = (url) => (secrets.has(url.origin) ? `/relay/${nameOf(url.origin)}${url.pathname}${url.search}` : undefined);
+  const pathOf = (url) => (byName.has(nameOf(url.origin)) ? `/relay/${nameOf(url.origin)}${url.pathname}${url.search}` : undefined);
 
   /** The origin of the server that the client means, by the secret that it has. */
   function homeOf(request) {
@@ -105,7 +106,7 @@ export function createRelay(servers) {
       response.once('close', () => stop.abort());
       let answer;
       try {
-        const headers = passedOn(request.headers, origin === home);
+        const headers = passedOn(request.headers, origin === home || tokenOrigins.includes(origin));
         const body = request.headers['content-length'] > 0 || request.headers['transfer-encoding'] !== undefined ? request : undefined;
         answer = await agent.request({ origin, path, method: request.method, headers, body, signal: stop.signal });
       } catch (error) {
