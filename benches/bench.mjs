@@ -8,14 +8,17 @@ import { makeBenchData } from '../node-cli/src/sandbox/bench-data.js';
 import { Failure, main, root, run, say } from '../scripts/lib/run.mjs';
 import { ensureBuildTools } from '../scripts/lib/tools.mjs';
 import { buildWasm } from '../scripts/lib/wasm.mjs';
+import { BROWSER_PROGRAMS, browserPrograms } from './lib/browser.mjs';
 import { contentOf, sameContent } from './lib/content.mjs';
 import { measure } from './lib/measure.mjs';
 import { CODINGS, PROGRAMS, choosePrograms } from './lib/programs.mjs';
 import { report } from './lib/report.mjs';
 import { startServer } from './lib/server.mjs';
 
+const ALL_PROGRAMS = [...PROGRAMS, ...BROWSER_PROGRAMS];
+
 const USAGE = `npm run bench -- [--bytes 1e9] [--files 20] [--runs 3] [--workers N] [--only LIST] [--server auto|nginx|sandbox] [--cache DIR] [--save]
-  --only   some of ${[...CODINGS, ...PROGRAMS].join(', ')}
+  --only   some of ${[...CODINGS, ...ALL_PROGRAMS].join(', ')}
   --cache  where data, Python's venv and output go (default ~/.cache/smart-fetch/bench)
   --save   write the report to benches/RESULTS.md`;
 
@@ -33,14 +36,14 @@ function readOptions() {
     return number;
   };
   const only = values.only.split(',').filter(Boolean);
-  const unknown = only.find((name) => ![...CODINGS, ...PROGRAMS].includes(name));
+  const unknown = only.find((name) => ![...CODINGS, ...ALL_PROGRAMS].includes(name));
   if (unknown) throw new Failure(`--only: there is no '${unknown}'.\n${USAGE}`);
   if (!['auto', 'nginx', 'sandbox'].includes(values.server)) throw new Failure(`--server: there is no '${values.server}'.\n${USAGE}`);
   /** What `--only` leaves of a list; naming none of it leaves all. */
   const chosen = (all) => (all.some((name) => only.includes(name)) ? all.filter((name) => only.includes(name)) : all);
   return {
     bytes: whole('bytes'), files: whole('files'), runs: whole('runs'), workers: values.workers === undefined ? undefined : whole('workers'),
-    codings: chosen(CODINGS), programs: chosen(PROGRAMS), server: values.server, cache: values.cache, save: values.save,
+    codings: chosen(CODINGS), programs: chosen(ALL_PROGRAMS), server: values.server, cache: values.cache, save: values.save,
   };
 }
 
@@ -50,10 +53,12 @@ async function once(program, { coding, base, urls, expected, cache, workers }) {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
   await run('sync', [], { quiet: true });
-  const result = await measure(program.command({ base, urls, out, coding, workers }));
+  const job = { base, urls, out, coding, workers };
+  const result = program.measure ? await program.measure(job) : await measure(program.command(job));
   if (result.code !== 0) throw new Failure(`${program.label} ended with ${result.code}.\n${result.errors.trim()}`);
-  if (program.keeps) {
-    const wrong = sameContent(expected, await contentOf(out));
+  const content = program.keeps ? await contentOf(out) : result.content;
+  if (content) {
+    const wrong = sameContent(expected, content);
     if (wrong) throw new Failure(`${program.label}, ${coding}: ${wrong}`);
   }
   rmSync(out, { recursive: true });
@@ -63,7 +68,10 @@ async function once(program, { coding, base, urls, expected, cache, workers }) {
 await main(async () => {
   const options = readOptions();
   await buildWasm(await ensureBuildTools());
-  const { programs, notes } = await choosePrograms(options.programs, options.cache);
+  const nodePrograms = await choosePrograms(options.programs, options.cache);
+  const inBrowser = await browserPrograms(options.programs, options.cache);
+  const programs = [...nodePrograms.programs, ...inBrowser.programs];
+  const notes = [...nodePrograms.notes, ...inBrowser.notes];
 
   say('data');
   const data = join(options.cache, `data-${options.files}-${options.bytes}`);

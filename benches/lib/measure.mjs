@@ -14,7 +14,7 @@ function readProc(path) {
 }
 
 /** Peak resident bytes of a process and of all its children now alive. Threads are in their process's figure. */
-function peakOf(pid) {
+export function peakOf(pid) {
   const [, kilobytes = 0] = readProc(`/proc/${pid}/status`).match(/^VmHWM:\s+(\d+) kB/m) ?? [];
   const children = readProc(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean);
   return children.reduce((sum, child) => sum + peakOf(child), Number(kilobytes) * 1024);

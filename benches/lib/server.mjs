@@ -16,6 +16,13 @@ async function freePort() {
   return port;
 }
 
+/** For pages of another origin. nginx takes what a location adds in place of what its server adds, so each has it. */
+const CORS = `add_header Access-Control-Allow-Origin * always; add_header Access-Control-Expose-Headers * always;
+      if ($request_method = OPTIONS) {
+        add_header Access-Control-Allow-Origin * always; add_header Access-Control-Allow-Headers '*' always; add_header Access-Control-Allow-Methods '*' always;
+        return 204;
+      }`;
+
 /** A bulk export that is done from the start needs no program: kick-off, status and manifest are fixed answers. */
 function nginxConfig({ port, folder, data, coding }) {
   return `${process.getuid?.() === 0 ? 'user root;' : ''} # else its worker may not read the cache folder
@@ -27,13 +34,14 @@ http {
   types { application/fhir+ndjson ndjson; }
   server {
     listen 127.0.0.1:${port};
-    location = /fhir/metadata { default_type application/fhir+json; alias ${folder}/metadata.json; }
-    location = /fhir/$export { add_header Content-Location http://127.0.0.1:${port}/status always; return 202; }
+    location = /fhir/metadata { ${CORS} default_type application/fhir+json; alias ${folder}/metadata.json; }
+    location = /fhir/$export { ${CORS} add_header Content-Location http://127.0.0.1:${port}/status always; return 202; }
     location = /status {
+      ${CORS}
       if ($request_method = DELETE) { return 202; }
       default_type application/json; alias ${folder}/manifest.json;
     }
-    location /files/ { alias ${data}/; gzip_static ${coding === 'gzip' ? 'on' : 'off'}; gzip_vary on; }
+    location /files/ { ${CORS} alias ${data}/; gzip_static ${coding === 'gzip' ? 'on' : 'off'}; gzip_vary on; }
   }
 }
 `;
