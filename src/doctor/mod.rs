@@ -164,6 +164,8 @@ impl<P: Platform> Exam<'_, '_, P> {
         }
         if crawls {
             flag("--export-mode", "crawl");
+            // Without $export nothing else says whose data are meant.
+            flag("--id-file", "PATIENT_IDS");
         }
         let command = if usable == Usable::No { String::new() } else { self.command(&flags) };
         let exit_status = match usable {

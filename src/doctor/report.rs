@@ -113,7 +113,8 @@ pub struct DoctorReport {
     pub checks: Vec<Check>,
     /// Plain facts.
     pub facts: Facts,
-    /// Flags that the command for this server needs besides its URL and the credentials, such as `--export-mode crawl`.
+    /// Flags that the command for this server needs besides its URL and the credentials, such as `--export-mode crawl`; words in capitals are for
+    /// the user to fill in.
     pub flags: Vec<String>,
     /// The command to use; credentials as placeholders. Empty where the server cannot be used.
     pub command: String,

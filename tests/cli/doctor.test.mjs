@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run, scratch } from './support.mjs';
+import { filesBelow, run, scratch } from './support.mjs';
 import { sandbox } from './server.mjs';
 
 const ORIGIN = ['--origin', 'https://app.example'];
@@ -110,8 +110,30 @@ test('a server that is not there is exit status 1; a URL that is none, 2', async
   assert.deepEqual([missing.code, /--fhir-url is required/.test(missing.stderr)], [2, true], missing.stderr);
 });
 
-test('a server without $export is to be crawled', async (t) => {
-  const server = await sandbox(t, { faults: { exportOperation: 'none', kickoffMethods: 'get', kickoffFail: '404*' } });
-  const found = await report([server.url]);
-  assert.deepEqual([found.exitStatus, found.check('export').state], [3, 'warning']);
+/** Runs the command that the doctor recommends, its placeholders filled in. */
+async function follow(command, values) {
+  const words = command.slice(command.indexOf(' export ') + 1).split(' ').map((word) => values[word] ?? word);
+  return run([...words, '--retry-delays', '10ms', '--max-poll-delay', '100ms', '--hydration-tasks', 'none']);
+}
+
+test('the command that is recommended works: for a group, with SMART credentials, and as a crawl where there is no $export', async (t) => {
+  const server = await sandbox(t, { auth: 'smart' });
+  const login = await credentials(t, server);
+  for (const flags of [[], ['--group', 'first-half'], ['--level', 'patient', '--type', 'Patient,Condition']]) {
+    const { command, usable } = await report([server.url, ...login, ...flags]);
+    const folder = await scratch(t);
+    const { code, stderr } = await follow(command, { OUTPUT_DIR: folder });
+    assert.deepEqual([usable, code], ['yes', 0], `${command}\n${stderr}`);
+    assert.ok((await filesBelow(folder)).some((name) => /Patient.*ndjson\.gz$/.test(name)));
+  }
+  const bare = await sandbox(t);
+  bare.setFaults({ exportOperation: 'none', kickoffMethods: 'post', methodRefusal: 404, kickoffFail: '404*' });
+  const crawl = await report([bare.url]);
+  assert.deepEqual([crawl.exitStatus, crawl.check('export').state, crawl.flags], [3, 'warning', ['--export-mode', 'crawl', '--id-file', 'PATIENT_IDS']]);
+  const folder = await scratch(t);
+  const ids = join(folder, 'ids.txt');
+  const { entry } = await (await fetch(`${bare.url}/Patient?_count=2`)).json();
+  await writeFile(ids, entry.map(({ resource }) => resource.id).join('\n'));
+  const { code, stderr } = await follow(crawl.command, { OUTPUT_DIR: join(folder, 'out'), PATIENT_IDS: ids });
+  assert.equal(code, 0, stderr);
 });

@@ -274,7 +274,7 @@ fn a_server_without_export_is_crawled() {
     host.http.on("GET", "/Patient?_summary=count", Reply::json(200, r#"{"resourceType":"Bundle","total":7}"#));
     let report = examine(&host, &config());
     assert_eq!((report.usable, report.exit_status), (Usable::WithProblems, 3), "{report:#?}");
-    assert_eq!(report.flags, ["--export-mode", "crawl"]);
+    assert_eq!(report.flags, ["--export-mode", "crawl", "--id-file", "PATIENT_IDS"]);
     host.http.off("GET", "/Patient?_summary=count");
     let report = examine(&host, &config());
     assert_eq!((report.usable, report.command.as_str()), (Usable::No, ""), "neither export nor search");
