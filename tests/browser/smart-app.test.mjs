@@ -106,7 +106,9 @@ test('tokens that end and are taken back while the chart comes', async (t) => {
   const { sandbox, page } = started;
   await page.goto(fromEhr(started, 'pt-000003'));
   await page.getByRole('button', { name: 'Get the chart' }).click();
-  while (!sandbox.requests.some(({ url }) => /\/Condition\?/.test(url))) await new Promise((resolve) => { setTimeout(resolve, 5); });
+  for (let waited = 0; waited < 30_000 && !sandbox.requests.some(({ url }) => /\/Condition\?/.test(url)); waited += 5) {
+    await new Promise((resolve) => { setTimeout(resolve, 5); });
+  }
   sandbox.revokeTokens();
   await page.getByText(/resources are on this device\.$/).waitFor();
   const refreshed = sandbox.requests.filter(({ body, status }) => body.includes('grant_type=refresh_token') && status === 200);

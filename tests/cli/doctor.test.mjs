@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { filesBelow, run, scratch } from './support.mjs';
+import { filesBelow, printed, run, scratch, start } from './support.mjs';
 import { sandbox } from './server.mjs';
 
 const ORIGIN = ['--origin', 'https://app.example'];
@@ -83,6 +83,23 @@ test('--kickoff starts exports and deletes every one; commas, methods and Retry-
   server.setFaults({ kickoffFail: '403*' });
   const refused = await report([server.url, ...(await credentials(t, server)), '--kickoff']);
   assert.deepEqual([refused.usable, refused.check('trial').state], ['no', 'failure']);
+});
+
+test('interrupted with --kickoff, it leaves no export behind; without, it ends at once', async (t) => {
+  const server = await sandbox(t, { faults: { latency: 200 } });
+  const tried = start(['doctor', server.url, '--kickoff']);
+  await printed(tried, () => accepted(server).length > 0);
+  tried.child.kill('SIGINT');
+  const { stderr } = await tried.ended;
+  assert.match(stderr, /cancelled first/);
+  const started = accepted(server).filter(({ url }) => url.includes('$export')).length;
+  assert.equal(server.requests.filter(({ method, status }) => method === 'DELETE' && status === 202).length, started);
+  server.setFaults({ metadataFail: 'hang*' });
+  server.clearRequests();
+  const waiting = start(['doctor', server.url]);
+  await printed(waiting, () => server.requests.length > 0);
+  waiting.child.kill('SIGINT');
+  assert.equal((await waiting.ended).code, 130);
 });
 
 test('the table says what it means and ends with the command, credentials as given and secrets hidden', async (t) => {

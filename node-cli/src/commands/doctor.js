@@ -28,7 +28,12 @@ export async function run({ operand, settings, argv, output }) {
   if (group !== undefined && level !== undefined) throw new UsageError('--group and --level exclude each other');
   const client = await openClient({ ...settings, 'fhir-url': operand ?? settings['fhir-url'] }, 'bulk');
   const interrupted = new AbortController();
-  const off = onInterrupt(() => interrupted.abort(), () => process.exit(EXIT.interrupted));
+  const stop = () => {
+    // An export that has been started must not be left behind.
+    if (settings.kickoff) output.error('What was started is cancelled first. To end at once, interrupt again.');
+    else interrupted.abort();
+  };
+  const off = onInterrupt(stop, () => process.exit(EXIT.interrupted));
   try {
     const report = await client.doctor({
       level: group === undefined ? level : { group }, types: settings.type, origin: settings.origin?.at(-1), kickoff: settings.kickoff, signal: interrupted.signal,
