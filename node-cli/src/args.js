@@ -227,9 +227,13 @@ Exit status:
   },
 };
 
-/** Every flag that any command has, by all its names: what a config file may hold. */
-export function allFlags() {
-  const flags = [...GLOBAL_FLAGS, ...Object.values(COMMANDS).flatMap((command) => command.flags)];
+/**
+ * Every flag that any command has, by all its names: what a config file may hold. Where commands differ about a flag, it is
+ * that of `command`, if one is given.
+ * @param {string} [command]
+ */
+export function allFlags(command) {
+  const flags = [...Object.values(COMMANDS).flatMap((one) => one.flags), ...(COMMANDS[command]?.flags ?? []), ...GLOBAL_FLAGS];
   return new Map(flags.flatMap((flag) => [flag.name, flag.alias].filter(Boolean).map((name) => [name, flag])));
 }
 

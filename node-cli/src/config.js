@@ -22,7 +22,7 @@ export async function readSettings({ command, given }) {
   const config = [...given.keys()].find((flag) => flag.name === 'config');
   if (config) {
     const wanted = new Set([...GLOBAL_FLAGS, ...COMMANDS[command].flags].map((flag) => flag.name));
-    for (const [name, value] of await readConfigFile(fromLine(config))) {
+    for (const [name, value] of await readConfigFile(fromLine(config), command)) {
       // A file may serve several commands, each taking what it knows.
       if (wanted.has(name)) settings[name] = value;
     }
@@ -35,11 +35,12 @@ export async function readSettings({ command, given }) {
 /**
  * Reads a TOML file of settings: long flag names as keys, `_` for `-` allowed, at top level.
  * @param {string} path
+ * @param {string} command whose flags they are to be, where commands differ
  * @returns {Promise<Map<string, any>>} checked values by flag name
  */
-export async function readConfigFile(path) {
+export async function readConfigFile(path, command) {
   const table = await readToml(path);
-  const flags = allFlags();
+  const flags = allFlags(command);
   const settings = new Map();
   for (const [key, raw] of Object.entries(table)) {
     const called = key.replaceAll('_', '-');
