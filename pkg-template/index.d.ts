@@ -544,7 +544,7 @@ export interface VerifyReport {
   /** By type, how often a resource is there once more in the same export. No problem: servers repeat resources. */
   duplicates: Record<string, number>;
   /** By type that is referred to: resources that are not in the folder, and references to them. No problem either. */
-  dangling: Record<string, { targets: number; references: number }>;
+  dangling: { type: string; targets: number; references: number }[];
   /** How many problems there are. */
   problemCount: number;
   /** The first of them; `problem` is the end of a sentence that begins with the path. */

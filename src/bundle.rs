@@ -2,7 +2,9 @@
 //! safe on disk.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::config::LocalConfig;
 use crate::fhir::raw::{check, compact};
 use crate::folder::layout::PART;
 use crate::folder::metadata::{now_iso, read_all};
@@ -13,22 +15,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// What is to be removed once the Bundle has its name. Written before it gets it, and gone after the last file.
 const JOURNAL: &str = ".bundle";
-
-/// How to make a Bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct BundleConfig {
-    /// `Bundle.json.gz` rather than `Bundle.json`.
-    pub compress: bool,
-    /// What the caller calls the folder, for messages.
-    pub folder: Option<String>,
-}
-
-impl Default for BundleConfig {
-    fn default() -> Self {
-        Self { compress: true, folder: None }
-    }
-}
 
 /// What was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,12 +30,24 @@ pub struct BundleReport {
     pub sources: Vec<String>,
 }
 
+impl BundleReport {
+    fn read(value: &Value) -> Option<Self> {
+        let sources = value["sources"].as_array()?.iter().map(|source| source.as_str().map(str::to_owned));
+        Some(Self {
+            name: value["name"].as_str()?.to_owned(),
+            bytes: value["bytes"].as_u64()?,
+            resources: value["resources"].as_u64()?,
+            sources: sources.collect::<Option<_>>()?,
+        })
+    }
+}
+
 /// Makes a Bundle of the platform's folder and removes the data files that are in it; `error/` and `deleted/` stay.
 ///
 /// # Errors
 /// `NotFound` without such a folder or without any data file, `Mismatch` where a Bundle is there already, `Corrupt` where a file
 /// is damaged or has a row that is no resource: then nothing is removed.
-pub async fn bundle<P: Platform>(platform: &P, config: &BundleConfig) -> Result<BundleReport> {
+pub async fn bundle<P: Platform>(platform: &P, config: &LocalConfig) -> Result<BundleReport> {
     let storage = platform.storage();
     let label = config.folder.as_deref();
     let not_found = |message: String| Error::new(ErrorKind::NotFound, "bundle", message);
@@ -76,7 +74,7 @@ pub async fn bundle<P: Platform>(platform: &P, config: &BundleConfig) -> Result<
 
 /// The same as the last step of an export, by who holds the folder's lock. `None` if there is no data file, as when the step
 /// is repeated.
-pub(crate) async fn finish<P: Platform>(platform: &P, config: &BundleConfig) -> Result<Option<BundleReport>> {
+pub(crate) async fn finish<P: Platform>(platform: &P, config: &LocalConfig) -> Result<Option<BundleReport>> {
     let storage = platform.storage();
     if let Some(report) = resume(storage).await? {
         return Ok(Some(report));
@@ -90,15 +88,13 @@ pub(crate) async fn finish<P: Platform>(platform: &P, config: &BundleConfig) -> 
     make(platform, config, files).await.map(Some)
 }
 
-impl BundleConfig {
-    fn name(&self) -> &'static str {
-        if self.compress { "Bundle.json.gz" } else { "Bundle.json" }
-    }
+fn name_of(config: &LocalConfig) -> &'static str {
+    if config.compress { "Bundle.json.gz" } else { "Bundle.json" }
 }
 
 /// A Bundle that is there is never lost.
-async fn check_free<S: Storage>(storage: &S, config: &BundleConfig) -> Result<()> {
-    let name = config.name();
+async fn check_free<S: Storage>(storage: &S, config: &LocalConfig) -> Result<()> {
+    let name = name_of(config);
     if storage.stat(name).await?.is_none() {
         return Ok(());
     }
@@ -110,8 +106,8 @@ async fn check_free<S: Storage>(storage: &S, config: &BundleConfig) -> Result<()
         .with_hint("Move it away, so that what is in it is not lost, then try again."))
 }
 
-async fn make<P: Platform>(platform: &P, config: &BundleConfig, files: Vec<DataFile>) -> Result<BundleReport> {
-    let (storage, name) = (platform.storage(), config.name());
+async fn make<P: Platform>(platform: &P, config: &LocalConfig, files: Vec<DataFile>) -> Result<BundleReport> {
+    let (storage, name) = (platform.storage(), name_of(config));
     let mut bundle = RowWriter::create(storage, name).await?;
     let resources = match fill(platform, &mut bundle, &files).await {
         Ok(resources) => resources,
@@ -175,10 +171,9 @@ async fn resume<S: Storage>(storage: &S) -> Result<Option<BundleReport>> {
     if storage.stat(JOURNAL).await?.is_none() {
         return Ok(None);
     }
-    let journal = serde_json::from_slice(&read_all(storage, JOURNAL).await?).unwrap_or_default();
     // One that cannot be read was being written: then the Bundle has no name yet.
-    let report = crate::value::read::<BundleReport>(journal).ok();
-    if let Some(report) = report
+    let journal: Value = serde_json::from_slice(&read_all(storage, JOURNAL).await?).unwrap_or_default();
+    if let Some(report) = BundleReport::read(&journal)
         && storage.stat(&format!("{}{PART}", report.name)).await?.is_none()
         && storage.stat(&report.name).await?.is_some_and(|entry| entry.size == report.bytes)
     {

@@ -322,6 +322,22 @@ impl Default for HydrateConfig {
     }
 }
 
+/// A job on what is in a folder already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct LocalConfig {
+    /// Store files as gzip.
+    pub compress: bool,
+    /// What the caller calls the folder, for messages.
+    pub folder: Option<String>,
+}
+
+impl Default for LocalConfig {
+    fn default() -> Self {
+        Self { compress: true, folder: None }
+    }
+}
+
 /// Reads `0.2s`, `5m`, `1h`, `30d`, `250ms`; a bare number is seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();

@@ -9,9 +9,11 @@ use super::resource_type::is_safe;
 pub fn references(resource: Raw<'_>) -> impl Iterator<Item = Cow<'_, str>> {
     const KEY: &[u8] = b"\"reference\"";
     let text = resource.bytes();
-    // Inside of a string the quotes would have backslashes; and as a value the word is followed by no colon.
-    memchr::memmem::find_iter(text, KEY).filter_map(move |at| {
-        let value = text[at + KEY.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    // Found by its one letter that is rare. Inside of a string the quotes would have backslashes, and as a value the word is
+    // followed by no colon.
+    memchr::memchr_iter(b'f', text).filter_map(move |at| {
+        let value = text.get(at.checked_sub(3)?..)?.strip_prefix(KEY)?;
+        let value = value.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
         value.first().filter(|byte| **byte == b'"')?;
         Raw::new(&value[..string_end(value, 0)?]).text()
     })

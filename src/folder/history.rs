@@ -9,7 +9,7 @@ use super::managed::{Subfolder, subfolders};
 use super::metadata::{Kind, Metadata};
 use crate::Result;
 use crate::fhir::instant;
-use crate::platform::Platform;
+use crate::platform::Storage;
 
 /// Filters of types that the CapabilityStatement does not list. There in every folder that we have written to: the key
 /// `filters` is the reference's, which compares it as a whole, and has only types that are listed.
@@ -35,17 +35,17 @@ pub struct Export {
 ///
 /// # Errors
 /// `Corrupt` or `Mismatch` for a subfolder whose state cannot be read, which the message names.
-pub async fn load<P: Platform>(platform: &P) -> Result<Vec<Export>> {
+pub async fn load<S: Storage>(storage: &S) -> Result<Vec<Export>> {
     let mut exports = Vec::new();
-    for folder in subfolders(platform.storage()).await? {
-        let export = Export::load(&platform.within(&folder.name), folder.clone()).await;
+    for folder in subfolders(storage).await? {
+        let export = Export::load(&storage.within(&folder.name), folder.clone()).await;
         exports.push(export.map_err(|error| error.reworded(|message| format!("{}: {message}", folder.name)))?);
     }
     Ok(exports)
 }
 
 impl Export {
-    async fn load<P: Platform>(inside: &P, folder: Subfolder) -> Result<Self> {
+    async fn load<S: Storage>(inside: &S, folder: Subfolder) -> Result<Self> {
         let mut metadata = Metadata::load(inside, Kind::Output).await?;
         let ledger = Ledger::load(&metadata)?;
         // 20,000 files a subfolder, over years: only what is needed stays in memory.

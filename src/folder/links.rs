@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 /// # Errors
 /// `Mismatch` if it is no managed folder, or if a file that is no link has the name of one; `Locked` while a job is at work.
 pub async fn reset<P: Platform>(platform: &P) -> Result<u64> {
-    if Metadata::load(platform, Kind::Managed).await?.is_empty() {
+    if Metadata::load(platform.storage(), Kind::Managed).await?.is_empty() {
         let message = "The folder does not look like a SMART Fetch managed export folder.";
         return Err(Error::new(ErrorKind::Mismatch, "links", message)
             .with_hint("Give the folder that holds the numbered subfolders."));
@@ -81,7 +81,7 @@ pub(crate) async fn differences<P: Platform>(platform: &P) -> Result<Vec<(String
 
 /// The links that there should be: name and target, in the order of their names.
 async fn wanted<P: Platform>(platform: &P) -> Result<Vec<(String, String)>> {
-    let exports = history::load(platform).await?;
+    let exports = history::load(platform.storage()).await?;
     let storage = platform.storage();
     // As the reference: by the path as a text, whatever the number.
     let mut order: Vec<usize> = (0..exports.len()).collect();

@@ -45,8 +45,8 @@ impl Metadata {
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`] if the folder is of another kind, [`ErrorKind::Corrupt`] if the file is no JSON object.
-    pub async fn load<P: Platform>(platform: &P, kind: Kind) -> Result<Self> {
-        let map = read_map(platform).await?;
+    pub async fn load<S: Storage>(storage: &S, kind: Kind) -> Result<Self> {
+        let map = read_map(storage).await?;
         if let Some(found) = map.get("kind").and_then(Value::as_str)
             && found != kind.word()
         {
@@ -62,8 +62,8 @@ impl Metadata {
     }
 
     /// Reads the `.metadata` of a folder of any kind, to look at it.
-    pub(super) async fn load_any<P: Platform>(platform: &P) -> Result<Self> {
-        let map = read_map(platform).await?;
+    pub(super) async fn load_any<S: Storage>(storage: &S) -> Result<Self> {
+        let map = read_map(storage).await?;
         let is_managed = map.get("kind").and_then(Value::as_str) == Some(Kind::Managed.word());
         Ok(Self { kind: if is_managed { Kind::Managed } else { Kind::Output }, map, changed: false })
     }
@@ -131,8 +131,7 @@ impl Metadata {
 }
 
 /// What is in `.metadata`; nothing if there is none.
-async fn read_map<P: Platform>(platform: &P) -> Result<Map<String, Value>> {
-    let storage = platform.storage();
+async fn read_map<S: Storage>(storage: &S) -> Result<Map<String, Value>> {
     if storage.stat(METADATA).await?.is_none() {
         return Ok(Map::new());
     }

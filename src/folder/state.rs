@@ -30,13 +30,13 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
     /// `Locked` if another job has it, `Mismatch` if it is no output folder.
     pub async fn open(platform: &'p P) -> Result<Self> {
         // A first look, so that a folder that is none of ours is left as it is. What looks damaged may just be written.
-        Metadata::load(platform, Kind::Output).await.map(drop).or_else(|error| match error.kind {
+        Metadata::load(platform.storage(), Kind::Output).await.map(drop).or_else(|error| match error.kind {
             ErrorKind::Corrupt => Ok(()),
             _ => Err(error),
         })?;
         let lock = platform.storage().lock().await?;
         // Read again under the lock: the job that had it may have written, even where there was nothing before.
-        let metadata = Metadata::load(platform, Kind::Output).await?;
+        let metadata = Metadata::load(platform.storage(), Kind::Output).await?;
         let ledger = Ledger::load(&metadata)?;
         Ok(Self {
             platform,

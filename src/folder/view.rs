@@ -79,7 +79,7 @@ pub struct FolderView {
 /// # Errors
 /// `Corrupt` where `.metadata` is no JSON object, `Mismatch` where a newer version wrote it.
 pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
-    let metadata = Metadata::load_any(platform).await?;
+    let metadata = Metadata::load_any(platform.storage()).await?;
     let ledger = Ledger::load(&metadata)?;
     // Files of an unfinished job that had their name before it began: there may be an older one of that name.
     let (mut unclear, mut known) = (BTreeSet::<String>::new(), BTreeMap::<String, u64>::new());

@@ -16,8 +16,8 @@ use crate::bulk::download::{Download, Downloaded, Renew};
 use crate::bulk::kickoff;
 use crate::bulk::manifest::{FileKind, Manifest};
 use crate::bulk::poll::{self, PollConfig, Progress};
-use crate::bundle::{self, BundleConfig};
-use crate::config::{BulkConfig, Level};
+use crate::bundle;
+use crate::config::{BulkConfig, Level, LocalConfig};
 use crate::event::{Event, Phase};
 use crate::fhir::capability::{Capability, Vendor};
 use crate::fhir::instant;
@@ -115,7 +115,7 @@ pub(super) async fn bundle<P: Platform>(platform: &P, config: &BulkConfig) -> Re
     if !config.bundle {
         return Ok(());
     }
-    let config = BundleConfig { compress: config.compress, folder: None };
+    let config = LocalConfig { compress: config.compress, folder: None };
     if let Some(made) = bundle::finish(platform, &config).await? {
         platform.observer().event(Event::Note { message: format!("Bundle file '{}' created.", made.name) });
     }

@@ -126,7 +126,7 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
     let mut report = ExportReport { mode: choose_mode(platform, config.mode, &capability), ..ExportReport::default() };
 
     let is_crawl = report.mode == ExportMode::Crawl;
-    let history = history::load(platform).await?;
+    let history = history::load(platform.storage()).await?;
     let mut plan = Plan::new(&config.bulk, &capability)?;
     let request = if is_crawl {
         crawl::request(config, &plan, client.base())
@@ -296,7 +296,7 @@ async fn finish<P: Platform>(
 ) -> Result<()> {
     let inside = platform.within(&report.folder);
     let hydrated = after_export(&inside, &hydration(config), &plan.types).await?;
-    let history = history::load(platform).await?;
+    let history = history::load(platform.storage()).await?;
     let Some(current) = history.iter().find(|export| export.folder.name == report.folder) else { return Ok(()) };
     report.new_patients = current.new_patients().count() as u64;
     note_gone(platform, config, plan, &history, current, report).await?;

@@ -1,7 +1,5 @@
 //! The first pass: which row of all is the current version of its resource.
 
-use std::collections::HashMap;
-
 use super::plan::Plan;
 use super::{MergeReport, TEMPORARY};
 use crate::fhir::instant::FhirTime;
@@ -122,7 +120,7 @@ fn last_updated(resource: Raw<'_>) -> u64 {
 }
 
 /// Patients who left the cohort, and the last run that saw it.
-type Gone = HashMap<[u64; 2], usize>;
+type Gone = Vec<Entry>;
 
 /// Whether a resource is of a patient who left the cohort after its run: only the Patient is listed then, since it is found by
 /// comparing Patients. (A server that tells of deletions tells of each.)
@@ -131,7 +129,11 @@ fn is_of_gone_patient(resource: Raw<'_>, run: usize, gone: &Gone, base: &str) ->
         let reference = resource.get(name).and_then(|value| value.get("reference")).and_then(Raw::text);
         let target =
             reference.as_deref().and_then(|reference| local(reference, base)).filter(|(kind, _)| *kind == "Patient");
-        target.is_some_and(|(kind, id)| gone.get(&key(kind, id)).is_some_and(|deleted| *deleted > run))
+        target.is_some_and(|(kind, id)| {
+            let [first, second] = key(kind, id);
+            let at = gone.partition_point(|entry| entry[..2] < [first, second][..]);
+            gone.get(at).is_some_and(|entry| entry[..2] == [first, second] && entry[2] > run as u64)
+        })
     })
 }
 
@@ -169,12 +171,19 @@ async fn read_deletions<S: Storage>(
                     report.deletions += 1;
                     sorter.push(entry(key, index, 0, 0)).await?;
                     if left {
-                        gone.insert(key, index);
+                        gone.push([key[0], key[1], index as u64]);
                     }
                 }
             }
         }
     }
+    // The last run of each counts.
+    gone.sort_unstable();
+    gone.dedup_by(|later, first| {
+        let same = later[..2] == first[..2];
+        first[2] = if same { later[2] } else { first[2] };
+        same
+    });
     Ok(gone)
 }
 

@@ -13,7 +13,6 @@
 mod choose;
 mod copy;
 mod plan;
-mod source;
 
 use std::collections::BTreeMap;
 
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::plan::Plan;
-use self::source::AtSource;
+use crate::config::LocalConfig;
 use crate::event::{Event, Phase};
 use crate::fhir::instant::FhirTime;
 use crate::folder::layout::{LOG, PART};
@@ -36,20 +35,6 @@ const TEMPORARY: &str = ".merge/entries";
 
 /// The key in `.metadata` of a folder that a merge has made: what of.
 const MARK: &str = "merge";
-
-/// How to merge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct MergeConfig {
-    /// Store files as gzip.
-    pub compress: bool,
-}
-
-impl Default for MergeConfig {
-    fn default() -> Self {
-        Self { compress: true }
-    }
-}
 
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,16 +67,16 @@ pub struct MergeReport {
 ///
 /// # Errors
 /// `Mismatch` where the folders are not what they should be, `Corrupt` where a file is damaged.
-pub async fn merge<P: Platform>(platform: &P, config: &MergeConfig) -> Result<MergeReport> {
-    let source = AtSource::new(platform);
-    let managed = Metadata::load(&source, Kind::Managed).await?;
+pub async fn merge<P: Platform>(platform: &P, config: &LocalConfig) -> Result<MergeReport> {
+    let source = platform.source();
+    let managed = Metadata::load(source, Kind::Managed).await?;
     if managed.is_empty() {
         let message = "The folder does not look like a SMART Fetch managed export folder.";
         return Err(Error::new(ErrorKind::Mismatch, "merge", message)
             .with_hint("Give the folder that holds the numbered subfolders."));
     }
     // So that no export changes it meanwhile. A folder that nobody can write needs no lock.
-    let _reading = match source.storage().lock().await {
+    let _reading = match source.lock().await {
         Ok(lock) => Some(lock),
         Err(error) if error.kind == StorageErrorKind::Denied => None,
         Err(error) => return Err(error.into()),
@@ -110,7 +95,7 @@ pub async fn merge<P: Platform>(platform: &P, config: &MergeConfig) -> Result<Me
 
     let base = managed.text("fhir-url").unwrap_or_default();
     let mut report = MergeReport::default();
-    let result = run(platform, source.storage(), &source, base, config, &mut report).await;
+    let result = run(platform, base, config, &mut report).await;
     // Whatever happened: what is temporary goes. The reason for a failure matters more than what goes wrong here.
     let cleaned = clean(platform.storage()).await;
     let (plan, files) = result?;
@@ -123,18 +108,17 @@ pub async fn merge<P: Platform>(platform: &P, config: &MergeConfig) -> Result<Me
 /// Both passes. The plan, and the files that were made.
 async fn run<P: Platform>(
     platform: &P,
-    storage: &P::Storage,
-    source: &AtSource<'_, P>,
     base: &str,
-    config: &MergeConfig,
+    config: &LocalConfig,
     report: &mut MergeReport,
 ) -> Result<(Plan, Vec<copy::Made>)> {
+    let source = platform.source();
     let mut plan = Plan::load(source).await?;
     report.problems = std::mem::take(&mut plan.problems);
     report.runs = plan.runs.iter().map(|run| run.export.folder.name.clone()).collect();
-    let chosen = choose::choose(platform, storage, &mut plan, base, report).await?;
+    let chosen = choose::choose(platform, source, &mut plan, base, report).await?;
     report.rows = chosen.rows;
-    let made = copy::copy(platform, storage, &plan, &chosen, config.compress).await?;
+    let made = copy::copy(platform, source, &plan, &chosen, config.compress).await?;
     for copy::Made { resource_type, file } in &made {
         report.types.insert(resource_type.clone(), TypeCount { files: 1, resources: file.resources });
         report.resources += file.resources;
@@ -148,7 +132,7 @@ async fn check_target<P: Platform>(platform: &P, mark: &Value) -> Result<Metadat
     let mismatch = |message: &str| {
         Err(Error::new(ErrorKind::Mismatch, "merge", message).with_hint("Give an empty folder to merge into."))
     };
-    let state = Metadata::load(platform, Kind::Output).await?;
+    let state = Metadata::load(platform.storage(), Kind::Output).await?;
     match state.get(MARK) {
         Some(earlier) if earlier == mark => Ok(state),
         Some(_) => mismatch("The folder to merge into holds a merge of another folder."),
@@ -200,11 +184,10 @@ async fn finish<P: Platform>(
         }
     }
     storage.remove(LOG).await?;
-    let asked = plan.asked();
     let mut filters = Map::new();
     let mut earliest: Option<&str> = None;
-    for (resource_type, export) in &asked {
-        filters.insert((*resource_type).to_owned(), export.filters(resource_type).into_iter().flatten().collect());
+    for (resource_type, export) in plan.asked() {
+        filters.insert(resource_type.to_owned(), export.filters(resource_type).into_iter().flatten().collect());
         if let Some(time) = export.done(resource_type) {
             state.mark_done(resource_type, time);
             let millis = |time: &str| FhirTime::parse(time).map(|time| time.millis(0));

@@ -1,12 +1,12 @@
 //! What there is to merge: the exports of a managed folder, in order, and their files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::Result;
 use crate::folder::data_files;
 use crate::folder::history::{self, Export};
 use crate::folder::links::active_of;
-use crate::platform::Platform;
+use crate::platform::Storage;
 
 /// The exports of a managed folder, and what is read of each.
 pub(super) struct Plan {
@@ -38,10 +38,10 @@ pub(super) struct SourceFile {
 
 impl Plan {
     /// Looks at the folder that `source` is at work in. Of each type, the exports count that links would lead to.
-    pub(super) async fn load<P: Platform>(source: &P) -> Result<Self> {
+    pub(super) async fn load<S: Storage>(source: &S) -> Result<Self> {
         let exports = history::load(source).await?;
         let newest = exports.len().saturating_sub(1);
-        let mut active: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        let mut active: Vec<(String, BTreeSet<usize>)> = Vec::new();
         let (mut files, mut deletions, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for (index, export) in exports.iter().enumerate().rev() {
             let name = &export.folder.name;
@@ -49,19 +49,23 @@ impl Plan {
             if !export.is_complete() {
                 problems.push(format!("{name} is not complete: run its export again, then merge once more."));
             }
-            for file in data_files(inside.storage(), "").await? {
+            for file in data_files(&inside, "").await? {
                 let path = format!("{name}/{}", file.path);
                 let Some(resource_type) = file.resource_type else {
                     problems.push(format!("{path} is left out, since it says no resource type."));
                     continue;
                 };
-                let active = active.entry(resource_type.clone()).or_insert_with(|| active_of(&exports, &resource_type));
+                let known = active.iter().position(|(known, _)| *known == resource_type).unwrap_or_else(|| {
+                    active.push((resource_type.clone(), active_of(&exports, &resource_type)));
+                    active.len() - 1
+                });
+                let active = &active[known].1;
                 // Where none counts yet, what is there is better than nothing; the export is not complete then, which is told.
                 if active.is_empty() || active.contains(&index) {
                     files.push(SourceFile { run: newest - index, path, resource_type, before: 0, rows: 0 });
                 }
             }
-            let deleted = data_files(inside.storage(), "deleted").await?;
+            let deleted = data_files(&inside, "deleted").await?;
             deletions.push(deleted.into_iter().map(|file| format!("{name}/{}", file.path)).collect());
         }
         let runs = exports.into_iter().rev().zip(deletions).map(|(export, deletions)| Run { export, deletions });
@@ -69,14 +73,12 @@ impl Plan {
     }
 
     /// The types that were asked for, each with the last export that did.
-    pub(super) fn asked(&self) -> BTreeMap<&str, &Export> {
-        let mut asked = BTreeMap::new();
-        for run in &self.runs {
-            for name in run.export.types() {
-                asked.insert(name, &run.export);
-            }
-        }
-        asked
+    pub(super) fn asked(&self) -> impl Iterator<Item = (&str, &Export)> {
+        let exports = || self.runs.iter().map(|run| &run.export);
+        let types = exports().enumerate().flat_map(|(index, export)| export.types().map(move |name| (index, name)));
+        let is_last =
+            move |index: usize, name: &str| exports().skip(index + 1).all(|later| later.filters(name).is_none());
+        types.filter(move |(index, name)| is_last(*index, name)).map(|(index, name)| (name, &self.runs[index].export))
     }
 
     /// The types that there are files of, in order.

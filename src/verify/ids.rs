@@ -1,7 +1,7 @@
 //! Which resources are there, how often, and which are referred to and are not. Memory stays flat: one entry of 24 bytes for a
 //! resource and for what a file of them refers to, sorted on disk where they are many.
 
-use super::VerifyReport;
+use super::{Dangling, VerifyReport};
 use crate::fhir::raw::Raw;
 use crate::fhir::reference::{local, references};
 use crate::folder::sorter::{Entry, Sorter, key};
@@ -78,22 +78,32 @@ impl<'a, S: Storage> Ids<'a, S> {
 
     /// Counts what is there twice, and what is referred to and is not there.
     pub(super) async fn count(self, report: &mut VerifyReport) -> Result<()> {
+        let mut dangling: Vec<Dangling> = Vec::new();
+        for resource_type in &self.types {
+            dangling.push(Dangling { resource_type: resource_type.clone(), ..Dangling::default() });
+        }
         let mut in_order = self.sorter.finish().await?;
         let mut present = None;
         while let Some([first, second, count]) = in_order.next().await? {
             let resource = (first, second >> 48);
-            let kind = || self.types.get((second & 0xFFFF) as usize).cloned().unwrap_or_default();
+            let kind = (second & 0xFFFF) as usize;
             if second & REFERENCE == 0 {
                 present = Some(resource);
-                if count > 1 {
-                    *report.duplicates.entry(kind()).or_default() += count - 1;
+                if count > 1
+                    && let Some(resource_type) = self.types.get(kind)
+                {
+                    *report.duplicates.entry(resource_type.clone()).or_default() += count - 1;
                 }
-            } else if present != Some(resource) {
-                let dangling = report.dangling.entry(kind()).or_default();
+            } else if present != Some(resource)
+                && let Some(dangling) = dangling.get_mut(kind)
+            {
                 dangling.targets += 1;
                 dangling.references += count;
             }
         }
+        dangling.retain(|dangling| dangling.targets > 0);
+        dangling.sort_unstable_by(|a, b| a.resource_type.cmp(&b.resource_type));
+        report.dangling = dangling;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use crate::platform::Storage;
 pub(super) async fn check<S: Storage>(
     storage: &S,
     prefix: &str,
-    read: Option<&BTreeMap<&str, u64>>,
+    read: Option<&BTreeMap<String, u64>>,
     report: &mut VerifyReport,
 ) -> Result<()> {
     if storage.stat(LOG).await?.is_none() {
@@ -44,12 +44,12 @@ pub(super) async fn check<S: Storage>(
         }
     }
     let Some(read) = read else { return Ok(()) };
-    let mut expected = BTreeMap::<&str, u64>::new();
-    for (url, kind) in &asked {
-        *expected.entry(kind.as_str()).or_default() += came.get(url).copied().unwrap_or_default();
+    let mut expected = BTreeMap::<String, u64>::new();
+    for (url, kind) in asked {
+        *expected.entry(kind).or_default() += came.get(&url).copied().unwrap_or_default();
     }
     for (kind, count) in expected {
-        let is_of_export = |path: &str| path.split('.').next() == Some(kind) && number(path) > 0;
+        let is_of_export = |path: &str| path.split('.').next() == Some(kind.as_str()) && number(path) > 0;
         let rows: u64 = read.iter().filter(|(path, _)| is_of_export(path)).map(|(_, rows)| rows).sum();
         if rows != count {
             let text = format!("says that {count} resources of type {kind} were received, but the files hold {rows}");

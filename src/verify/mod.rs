@@ -38,10 +38,13 @@ pub struct Problem {
     pub problem: String,
 }
 
-/// References that lead to nothing in the folder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// References to resources of a type that are not in the folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dangling {
+    /// The type.
+    #[serde(rename = "type")]
+    pub resource_type: String,
     /// Resources that are not there.
     pub targets: u64,
     /// References to them.
@@ -69,7 +72,7 @@ pub struct VerifyReport {
     /// By type, how often a resource is there once more in the same export.
     pub duplicates: BTreeMap<String, u64>,
     /// By type that is referred to.
-    pub dangling: BTreeMap<String, Dangling>,
+    pub dangling: Vec<Dangling>,
     /// How many problems there are.
     pub problem_count: u64,
     /// The first of them.
@@ -102,7 +105,7 @@ pub async fn verify<P: Platform>(platform: &P) -> Result<VerifyReport> {
     let mut report = VerifyReport { kind: "output".to_owned(), ..VerifyReport::default() };
     let mut base = String::new();
     let mut folders = Vec::new();
-    match Metadata::load(platform, Kind::Managed).await {
+    match Metadata::load(storage, Kind::Managed).await {
         Ok(metadata) if !metadata.is_empty() => {
             "managed".clone_into(&mut report.kind);
             metadata.text("fhir-url").unwrap_or_default().clone_into(&mut base);

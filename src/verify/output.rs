@@ -46,7 +46,7 @@ impl Output {
     pub(super) async fn look<P: Platform>(inside: &P, prefix: &str, report: &mut VerifyReport) -> Result<Self> {
         let storage = inside.storage();
         let at = |path: &str| format!("{prefix}{path}");
-        let state = Metadata::load(inside, Kind::Output).await;
+        let state = Metadata::load(storage, Kind::Output).await;
         let (metadata, ledger) =
             match state.and_then(|metadata| Ledger::load(&metadata).map(|ledger| (metadata, ledger))) {
                 Ok((metadata, ledger)) => (Some(metadata).filter(|metadata| !metadata.is_empty()), ledger),
@@ -114,7 +114,7 @@ impl Output {
                 }
                 report.resources += found.rows - found.bad;
                 self.judge(file, &found, report);
-                read.insert(file.path.as_str(), found.rows);
+                read.insert(file.path.clone(), found.rows);
             }
             steps.file();
         }
@@ -148,7 +148,7 @@ impl Output {
     }
 
     /// Compares the ledger's files with what was read. Returns how many resources are in files that a Bundle has replaced.
-    fn check_ledger(&self, read: &BTreeMap<&str, u64>, report: &mut VerifyReport) -> u64 {
+    fn check_ledger(&self, read: &BTreeMap<String, u64>, report: &mut VerifyReport) -> u64 {
         let mut bundled = 0;
         // A name that several jobs have had belongs to the last.
         let mut seen = BTreeSet::new();
@@ -172,7 +172,7 @@ impl Output {
                 for name in &gone {
                     report.problem(self.at(name), "is missing, though the export has had it");
                 }
-                let rows: Option<u64> = names.iter().map(|name| read.get(name.as_str())).sum();
+                let rows: Option<u64> = names.iter().map(|name| read.get(name)).sum();
                 if let (Some(rows), Some(resources)) = (rows, file.resources)
                     && rows != resources
                 {
@@ -185,7 +185,7 @@ impl Output {
     }
 
     /// The same for what was crawled, where there is a file a type.
-    fn check_crawl(&self, read: &BTreeMap<&str, u64>, report: &mut VerifyReport) -> u64 {
+    fn check_crawl(&self, read: &BTreeMap<String, u64>, report: &mut VerifyReport) -> u64 {
         let mut bundled = 0;
         for state in self.ledger.crawl.iter().flat_map(|crawl| &crawl.types) {
             let name = if state.file.is_empty() { &state.resource_type } else { &state.file };
@@ -200,7 +200,7 @@ impl Output {
                 }
                 Stage::Done => {}
             }
-            if let Some(rows) = read.get(name.as_str()).filter(|rows| **rows != state.resources) {
+            if let Some(rows) = read.get(name).filter(|rows| **rows != state.resources) {
                 let text = format!("holds {rows} rows, but {} were received", state.resources);
                 report.problem(self.at(name), text);
             } else if state.resources > 0 && !self.names.contains(name) {

@@ -7,22 +7,21 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::convert::{thrown, to_js};
 use super::host::{Host, JsPlatform};
 use super::{input, until};
-use crate::bundle::BundleConfig;
-use crate::merge::MergeConfig;
+use crate::config::LocalConfig;
 
-/// Makes a Bundle of the host's folder (`BundleConfig`); resolves to a `BundleReport`.
+/// Makes a Bundle of the host's folder (`LocalConfig`); resolves to a `BundleReport`.
 #[wasm_bindgen]
 pub async fn bundle(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
-    let config: BundleConfig = input(&config)?;
+    let config: LocalConfig = input(&config)?;
     let platform = JsPlatform::new(host);
     let report = until("bundle", cancelled, crate::bundle::bundle(&platform, &config)).await;
     Ok(to_js(&report.map_err(|error| thrown(&error))?))
 }
 
-/// Merges the managed folder that is the host's source into the host's folder (`MergeConfig`); resolves to a `MergeReport`.
+/// Merges the managed folder that is the host's source into the host's folder (`LocalConfig`); resolves to a `MergeReport`.
 #[wasm_bindgen]
 pub async fn merge(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
-    let config: MergeConfig = input(&config)?;
+    let config: LocalConfig = input(&config)?;
     let platform = JsPlatform::new(host);
     let report = until("merge", cancelled, crate::merge::merge(&platform, &config)).await;
     Ok(to_js(&report.map_err(|error| thrown(&error))?))

@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 use smart_fetch::ErrorKind;
-use smart_fetch::bundle::{BundleConfig, BundleReport, bundle};
-use smart_fetch::config::BulkConfig;
+use smart_fetch::bundle::{BundleReport, bundle};
+use smart_fetch::config::{BulkConfig, LocalConfig};
 use smart_fetch::testing::{Host, MemoryStorage};
 
 use crate::export::{config, export, export_until_killed, serve, usual};
 use crate::ndjson::gzip;
 
-fn plain() -> BundleConfig {
-    BundleConfig { compress: false, folder: Some("out/".into()) }
+fn plain() -> LocalConfig {
+    LocalConfig { compress: false, folder: Some("out/".into()) }
 }
 
-fn run(storage: &MemoryStorage, config: &BundleConfig) -> smart_fetch::Result<BundleReport> {
+fn run(storage: &MemoryStorage, config: &LocalConfig) -> smart_fetch::Result<BundleReport> {
     let host = Host::with_storage(storage.clone());
     host.run(bundle(&host, config))
 }
@@ -48,7 +48,7 @@ const EXPECTED: &str = r#"{
 
 #[test]
 fn a_bundle_takes_the_place_of_the_data_files() {
-    for config in [plain(), BundleConfig::default()] {
+    for config in [plain(), LocalConfig::default()] {
         let storage = disk();
         let report = run(&storage, &config).unwrap();
         let name = if config.compress { "Bundle.json.gz" } else { "Bundle.json" };

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use smart_fetch::ErrorKind;
+use smart_fetch::config::LocalConfig;
 use smart_fetch::event::Event;
-use smart_fetch::merge::{MergeConfig, MergeReport, merge};
+use smart_fetch::merge::{MergeReport, merge};
 use smart_fetch::testing::{Host, MemoryStorage};
 
 use crate::ehr::{self, Ehr};
@@ -63,7 +64,7 @@ fn host(source: &MemoryStorage, out: &MemoryStorage) -> Host {
 
 fn run(source: &MemoryStorage, out: &MemoryStorage) -> smart_fetch::Result<MergeReport> {
     let host = host(source, out);
-    host.run(merge(&host, &MergeConfig::default()))
+    host.run(merge(&host, &LocalConfig::default()))
 }
 
 /// Every row of the result by file, and what is in them: `Type/id` and version.
@@ -372,7 +373,7 @@ fn killed_anywhere_a_rerun_ends_right_and_the_source_is_never_touched() {
         let out = MemoryStorage::new();
         out.kill_at(call);
         let host = host(&managed.storage, &out);
-        assert!(host.run_until_killed(merge(&host, &MergeConfig::default())).is_none());
+        assert!(host.run_until_killed(merge(&host, &LocalConfig::default())).is_none());
         out.revive();
         managed.storage.revive();
         let complete = out.text(".metadata").is_some_and(|text| text.contains("\"complete\": true"));
@@ -465,7 +466,7 @@ fn a_merge_tells_how_far_it_is() {
     let managed = small();
     let out = MemoryStorage::new();
     let host = host(&managed.storage, &out);
-    host.run(merge(&host, &MergeConfig { compress: false })).unwrap();
+    host.run(merge(&host, &LocalConfig { compress: false, folder: None })).unwrap();
     assert!(out.paths().contains(&"Patient.001.ndjson".to_owned()));
     let last = |wanted: &str| {
         host.events().into_iter().rev().find_map(|event| match event {

@@ -213,9 +213,8 @@ fn duplicates_and_dangling_references_are_counted_and_are_no_fault() {
     let report = run(&storage).unwrap();
     assert_eq!(report.exit_status, 0);
     assert_eq!(report.duplicates, BTreeMap::from([("Condition".to_owned(), 1)]));
-    let dangling = |targets, references| Dangling { targets, references };
-    let expected = [("Patient".to_owned(), dangling(1, 2)), ("Practitioner".to_owned(), dangling(1, 1))];
-    assert_eq!(report.dangling, BTreeMap::from(expected));
+    let dangling = |kind: &str, targets, references| Dangling { resource_type: kind.into(), targets, references };
+    assert_eq!(report.dangling, [dangling("Patient", 1, 2), dangling("Practitioner", 1, 1)]);
 }
 
 #[test]
@@ -249,7 +248,7 @@ fn a_managed_folder_is_checked_with_its_exports_and_links() {
     let report = run(&disk).unwrap();
     assert_eq!(report.problems, []);
     assert_eq!((report.kind.as_str(), report.runs.len(), report.types["Condition"].resources), ("managed", 2, 3));
-    assert_eq!(report.dangling, BTreeMap::from([("Patient".to_owned(), Dangling { targets: 1, references: 1 })]));
+    assert_eq!(report.dangling, [Dangling { resource_type: "Patient".into(), targets: 1, references: 1 }]);
     assert_eq!(report.duplicates, BTreeMap::new(), "the same resource in two exports is no duplicate");
 
     let link =

@@ -30,8 +30,8 @@ function printReport({ types, kind, runs, files, resources, bytes, duplicates, d
   output.line(`${where}: ${plural(files, 'file')}, ${formatBytes(bytes)}, ${plural(resources, 'resource')}`);
   const repeated = Object.entries(duplicates).map(([type, count]) => `${oneLine(type)} ${formatCount(count)}`);
   if (repeated.length > 0) output.line(`More than once in the same export: ${repeated.join(', ')}`);
-  const missing = Object.entries(dangling).map(
-    ([type, { targets, references }]) => `${oneLine(type)} ${formatCount(targets)} (${plural(references, 'reference')})`,
+  const missing = dangling.map(
+    ({ type, targets, references }) => `${oneLine(type)} ${formatCount(targets)} (${plural(references, 'reference')})`,
   );
   if (missing.length > 0) output.line(`Referred to, but not here: ${missing.join(', ')}`);
 }
