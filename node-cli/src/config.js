@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { parse, TomlError } from 'smol-toml';
 import { allFlags, COMMANDS, GLOBAL_FLAGS } from './args.js';
 import { UsageError } from './exit-codes.js';
 import { readValue } from './flags.js';
@@ -60,6 +59,8 @@ async function readToml(path) {
   } catch (error) {
     throw new UsageError(`Could not read the config file '${path}': ${describeSystemError(error)}`);
   }
+  // Loaded where there is a file.
+  const { parse, TomlError } = await import('smol-toml');
   try {
     return parse(text.replace(/^\uFEFF/, ''));
   } catch (error) {

@@ -44,7 +44,7 @@ export async function checkInputFolder(path) {
  * @returns {Promise<{ report?: Report, exitStatus: number }>} without a report when it was interrupted
  */
 export async function runFolderJob(job, { settings, output }, interrupted) {
-  const progress = openProgress(settings.progress ?? 'auto', output, { verbose: settings.verbose, quiet: settings.quiet });
+  const progress = await openProgress(settings.progress ?? 'auto', output, { verbose: settings.verbose, quiet: settings.quiet });
   let stopped = false;
   let timer;
   const leave = () => {

@@ -20,7 +20,7 @@ const GRACE_MILLIS = 1500;
  * @returns {Promise<number>} exit status
  */
 export async function runJob(job, { settings, output, summary, problems, interrupted }) {
-  const progress = openProgress(settings.progress ?? 'auto', output, { verbose: settings.verbose, quiet: settings.quiet });
+  const progress = await openProgress(settings.progress ?? 'auto', output, { verbose: settings.verbose, quiet: settings.quiet });
   const began = performance.now();
   const stop = listenForStop({ job, progress, interrupted });
   try {

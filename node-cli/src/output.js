@@ -113,7 +113,8 @@ export function formatDuration(millis) {
 
 /** `1,234,567` */
 export function formatCount(number) {
-  return number.toLocaleString('en-US');
+  // By hand: loading the locales takes longer than many a command.
+  return String(number).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** `1 file`, `2 files` */

@@ -1,4 +1,3 @@
-import { BarProgress } from './progress/bars.js';
 import { PlainProgress } from './progress/plain.js';
 
 /**
@@ -14,12 +13,15 @@ import { PlainProgress } from './progress/plain.js';
  * @param {'auto'|'bar'|'plain'|'json'|'none'} mode
  * @param {import('./output.js').Output} output
  * @param {{verbose?: boolean, quiet?: boolean}} talk
- * @returns {Progress}
+ * @returns {Promise<Progress>}
  */
-export function openProgress(mode, output, talk = {}) {
+export async function openProgress(mode, output, talk = {}) {
   switch (talk.quiet && mode !== 'json' ? 'none' : resolve(mode, output)) {
-    case 'bar':
+    case 'bar': {
+      // Loaded where it is shown: that takes as long as a small export.
+      const { BarProgress } = await import('./progress/bars.js');
       return new BarProgress(output, talk);
+    }
     case 'json':
       return new JsonProgress(output);
     case 'none':

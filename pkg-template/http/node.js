@@ -3,7 +3,7 @@
  */
 import { TransportError } from '../errors.js';
 import { transportError } from './node-errors.js';
-import { EnvHttpProxyAgent, Pool, buildConnector } from './undici.js';
+import { Agent, EnvHttpProxyAgent, Pool, buildConnector } from './undici.js';
 
 /** @typedef {import('../host.d.ts').Exchange} Exchange */
 
@@ -23,20 +23,27 @@ export function createHttp(env = process.env) {
   // Even where NODE_TLS_REJECT_UNAUTHORIZED or --tls-min-v1.0 say otherwise (A01).
   const tls = { timeout: CONNECT_TIMEOUT, rejectUnauthorized: true, minVersion: /** @type {const} */ ('TLSv1.2') };
   const noProxy = env.no_proxy ?? env.NO_PROXY ?? '';
-  const agent = new EnvHttpProxyAgent({
-    httpProxy: proxyUrl(env, 'HTTP_PROXY'),
-    httpsProxy: proxyUrl(env, 'HTTPS_PROXY'),
-    noProxy: noProxy.trim() === '*' ? '*' : `${noProxy},localhost,127.0.0.1,[::1]`,
+  const [httpProxy, httpsProxy] = [proxyUrl(env, 'HTTP_PROXY'), proxyUrl(env, 'HTTPS_PROXY')];
+  const options = {
     connect: tls,
-    requestTls: tls,
-    proxyTls: tls,
-    // Plain http goes to a proxy as such: most refuse CONNECT to port 80.
-    proxyTunnel: false,
     pipelining: 1,
-    factory: (origin, options) => new Pool(origin, { ...options, connect: strict(/** @type {any} */ (options).connect) }),
+    factory: (/** @type {any} */ origin, /** @type {any} */ options) => new Pool(origin, { ...options, connect: strict(options.connect) }),
     // Node's default of 250 ms per address gives up on slow links.
     autoSelectFamilyAttemptTimeout: 2500,
-  });
+  };
+  // The agent for proxies looks at each URL anew, which a crawl feels.
+  const agent = httpProxy === '' && httpsProxy === ''
+    ? new Agent(options)
+    : new EnvHttpProxyAgent({
+        ...options,
+        httpProxy,
+        httpsProxy,
+        noProxy: noProxy.trim() === '*' ? '*' : `${noProxy},localhost,127.0.0.1,[::1]`,
+        requestTls: tls,
+        proxyTls: tls,
+        // Plain http goes to a proxy as such: most refuse CONNECT to port 80.
+        proxyTunnel: false,
+      });
   return {
     send: (method, url, headers, body, timeout) => new NodeExchange(agent, method, url, headers, body, timeout),
     close: () => void agent.destroy(),
@@ -74,6 +81,9 @@ function proxyUrl(env, name) {
   return url;
 }
 
+/** The origin that was found to be one last: a crawl asks one for everything. */
+let lastOrigin = '';
+
 /**
  * Splits a URL without changing a byte of what is sent.
  * @param {string} url
@@ -83,7 +93,8 @@ function split(url) {
   if (!parts) throw new TransportError('invalid', 'it is no http or https URL');
   const [, origin, authority, rest] = parts;
   if (authority.includes('@')) throw new TransportError('invalid', 'URLs with user and password are not supported');
-  if (!URL.canParse(origin)) throw new TransportError('invalid', 'its host is no valid host name');
+  if (origin !== lastOrigin && !URL.canParse(origin)) throw new TransportError('invalid', 'its host is no valid host name');
+  lastOrigin = origin;
   if (/[^\x21-\x7e]/.test(rest)) throw new TransportError('invalid', 'it holds characters that must be escaped');
   return { origin, path: rest.startsWith('/') ? rest : `/${rest}` };
 }

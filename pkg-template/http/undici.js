@@ -7,6 +7,8 @@ import connect from 'undici/lib/api/api-connect.js';
 // @ts-ignore
 import buildConnectorOf from 'undici/lib/core/connect.js';
 // @ts-ignore
+import agent from 'undici/lib/dispatcher/agent.js';
+// @ts-ignore
 import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
 // @ts-ignore
 import envHttpProxyAgent from 'undici/lib/dispatcher/env-http-proxy-agent.js';
@@ -16,6 +18,7 @@ import pool from 'undici/lib/dispatcher/pool.js';
 // As undici's index does for all of its API; tunnels through proxies are made with it.
 Dispatcher.prototype.connect ??= connect;
 
+export const Agent = /** @type {typeof import('undici').Agent} */ (agent);
 export const EnvHttpProxyAgent = /** @type {typeof import('undici').EnvHttpProxyAgent} */ (envHttpProxyAgent);
 export const Pool = /** @type {typeof import('undici').Pool} */ (pool);
 export const buildConnector = /** @type {typeof import('undici').buildConnector} */ (buildConnectorOf);

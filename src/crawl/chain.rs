@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::page::Page;
+use super::page::{Found, Page};
 use super::watermark::{Newest, created_element};
 use crate::fhir::outcome::{Issue, Outcome};
 use crate::fhir::raw::{Raw, check, compact};
+use crate::folder::RowWriter;
 use crate::folder::rows::Rows;
 use crate::http::{Call, Client, Reply, redact};
 use crate::platform::{Clock, FileWriter, Platform, Storage, WriteMode};
@@ -93,6 +94,7 @@ struct Chain<'a, 'p, P: Platform> {
 impl<P: Platform> Chains<'_, '_, P> {
     /// Makes the `searches` (relative to the base), which are alternatives: what comes twice is taken once. Rows that are too
     /// many for memory go to the file `spill`. With `wanted`, only Patients asked for are taken; the second result says which.
+    /// `newest` is the newest date seen before.
     ///
     /// # Errors
     /// What stops the whole crawl: storage, and credentials that cannot be had. Anything else is a [`Problem`].
@@ -101,13 +103,14 @@ impl<P: Platform> Chains<'_, '_, P> {
         searches: &[String],
         spill: &str,
         wanted: Option<&Wanted<'_>>,
+        newest: Newest,
     ) -> Result<(Harvest, BTreeSet<String>)> {
         let mut chain = Chain {
             chains: self,
             wanted,
             spill: spill.to_owned(),
             writer: None,
-            harvest: Harvest::default(),
+            harvest: Harvest { newest, ..Harvest::default() },
             ids: (searches.len() > 1 || wanted.is_some()).then(BTreeSet::new),
             found: BTreeSet::new(),
         };
@@ -159,14 +162,15 @@ impl<P: Platform> Chain<'_, '_, P> {
             if !reply.is_success() {
                 return Err(Stop::Patient(refused(&reply)));
             }
-            let page = Page::read(&reply.body)
+            let page = Page::read(&reply.body, created_element(self.chains.resource_type))
                 .map_err(|what| unreadable(&reply, &format!("{} sent {what}", redact::url(&reply.url))))?;
             if self.ids.is_none() && page.next.is_some() {
                 self.ids = Some(BTreeSet::new());
             }
-            let had = self.harvest.resources;
-            for resource in page.resources {
-                self.take(resource).map_err(|what| unreadable(&reply, &what))?;
+            let (had, now) = (self.harvest.resources, client.platform().clock().now_millis());
+            self.harvest.rows.reserve(reply.body.len());
+            for found in &page.resources {
+                self.take(found, now).map_err(|what| unreadable(&reply, &what))?;
             }
             self.spill_if_many().await?;
             let Some(next) = page.next else { return Ok(()) };
@@ -190,26 +194,9 @@ impl<P: Platform> Chain<'_, '_, P> {
         Err(unreadable(reply, &format!("the next links of {url} go in a circle, and not everything is here")))
     }
 
-    /// Takes a resource of a page.
-    fn take(&mut self, resource: Raw<'_>) -> std::result::Result<(), String> {
-        let created = created_element(self.chains.resource_type);
-        let (mut kind, mut id, mut meta, mut date) = (None, None, None, None);
-        for (key, value) in resource.fields() {
-            match key.bytes() {
-                b"\"resourceType\"" => kind = Some(value),
-                b"\"id\"" => id = Some(value),
-                b"\"meta\"" => meta = Some(value),
-                name => {
-                    let name = name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\""));
-                    if created.is_some() && name == created.map(str::as_bytes) {
-                        date = Some(value);
-                    }
-                }
-            }
-            if kind.is_some() && id.is_some() && meta.is_some() && (date.is_some() || created.is_none()) {
-                break;
-            }
-        }
+    /// Takes a resource of a page. `now` is in milliseconds since the epoch.
+    fn take(&mut self, found: &Found<'_>, now: i64) -> std::result::Result<(), String> {
+        let Found { resource, kind, id, meta, created } = *found;
         let kind = kind.ok_or_else(|| "an entry holds JSON that is no resource".to_owned())?;
         if kind.is_text("OperationOutcome") {
             self.outcome(resource);
@@ -224,8 +211,7 @@ impl<P: Platform> Chain<'_, '_, P> {
         {
             return Ok(());
         }
-        let now = self.chains.client.platform().clock().now_millis();
-        for date in meta.and_then(|meta| meta.get("lastUpdated")).into_iter().chain(date) {
+        for date in meta.and_then(|meta| meta.get("lastUpdated")).into_iter().chain(created) {
             self.harvest.newest.see(date, now);
         }
         self.harvest.rows.extend_from_slice(&compact(resource.bytes()));
@@ -272,21 +258,15 @@ impl<P: Platform> Chain<'_, '_, P> {
 }
 
 impl Harvest {
-    /// Gives the rows to `row`, one by one, and removes what was spilled.
-    pub async fn drain<S: Storage>(
-        &mut self,
-        storage: &S,
-        mut row: impl AsyncFnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    /// Adds the rows to a file, and removes what was spilled.
+    pub async fn add_to<S: Storage>(&mut self, storage: &S, file: &mut RowWriter<'_, S>) -> Result<()> {
         if let Some(spilled) = &self.spilled {
             let mut rows = Rows::open(storage, spilled);
             while let Some(line) = rows.next().await? {
-                row(line).await?;
+                file.row(line).await?;
             }
         }
-        for line in lines(&self.rows) {
-            row(line).await?;
-        }
+        file.rows(&self.rows).await?;
         self.discard(storage).await
     }
 

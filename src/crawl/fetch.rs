@@ -9,6 +9,7 @@ use super::chain::{Chains, Harvest, Problem, Wanted, lines};
 use super::plan::Searches;
 use super::state::Missing;
 use super::type_file::TypeFile;
+use super::watermark::Newest;
 use crate::event::Event;
 use crate::folder::OutputFolder;
 use crate::folder::layout::PART;
@@ -135,13 +136,13 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
     }
 
     /// Asks for some patients. Several are asked for in one search, where the server can do that.
-    async fn unit(&self, mut positions: Vec<u32>, singly: &Cell<bool>) -> Result<Vec<Part>> {
+    async fn unit(&self, mut positions: Vec<u32>, singly: &Cell<bool>, newest: Newest) -> Result<Vec<Part>> {
         let chains = Chains { client: self.client, resource_type: self.resource_type };
         let spill = |position: u32| format!("{}.{position}.spill{PART}", self.resource_type);
         let By::Id(system) = self.by else {
             let id = self.id(positions[0]);
             let searches = self.searches.of_patient(id, (self.whole)(id));
-            let (harvest, _) = chains.run(&searches, &spill(positions[0]), None).await?;
+            let (harvest, _) = chains.run(&searches, &spill(positions[0]), None, newest).await?;
             return Ok(vec![Part { positions, harvest, found: true }]);
         };
         let mut parts = Vec::new();
@@ -149,7 +150,8 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
         if together {
             let wanted = Wanted { ids: positions.iter().map(|p| self.id(*p)).collect(), system };
             let searches = self.searches.of_ids(wanted.ids.iter().copied(), system);
-            let (mut harvest, found) = chains.run(&searches, &spill(positions[0]), Some(&wanted)).await?;
+            let (mut harvest, found) =
+                chains.run(&searches, &spill(positions[0]), Some(&wanted), newest.clone()).await?;
             if let Some(Problem { error, .. }) = &harvest.problem {
                 let may_be_the_list = error.status.is_some_and(|status| !matches!(status, 401 | 403 | 429 | 503));
                 if !may_be_the_list {
@@ -167,7 +169,7 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
         for position in positions {
             let wanted = Wanted { ids: BTreeSet::from([self.id(position)]), system };
             let searches = self.searches.of_ids(wanted.ids.iter().copied(), system);
-            let (harvest, found) = chains.run(&searches, &spill(position), Some(&wanted)).await?;
+            let (harvest, found) = chains.run(&searches, &spill(position), Some(&wanted), newest.clone()).await?;
             let found = !found.is_empty();
             // A server that takes a list for one id finds nobody.
             singly.set(singly.get() || together && none && found);
@@ -200,7 +202,7 @@ impl<P: Platform> Work<'_, '_, '_, P> {
             while running.len() < fetch.width
                 && let Some(positions) = waiting.pop_front()
             {
-                running.push(fetch.unit(positions, &singly));
+                running.push(fetch.unit(positions, &singly, self.file.newest.clone()));
             }
             let Some(parts) = running.next().await else { break };
             for part in parts? {
@@ -238,8 +240,9 @@ impl<P: Platform> Work<'_, '_, '_, P> {
         state.issues.append(&mut harvest.issues);
         state.issues.truncate(EXAMPLES);
         self.file.newest.merge(std::mem::take(&mut harvest.newest));
-        let file = &mut self.file;
-        harvest.drain(storage, async |row| file.row(row).await).await?;
+        if harvest.resources > 0 {
+            self.file.add(&mut harvest).await?;
+        }
         for position in positions {
             self.file.done.insert(position);
             self.file.failed.remove(position);

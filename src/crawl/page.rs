@@ -3,13 +3,28 @@
 use std::borrow::Cow;
 
 use crate::fhir::outcome;
-use crate::fhir::raw::{self, Raw};
+use crate::fhir::raw::{self, Raw, Walker};
+
+/// A resource of a page, and what is looked up in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The resource.
+    pub resource: Raw<'a>,
+    /// `resourceType`
+    pub kind: Option<Raw<'a>>,
+    /// `id`
+    pub id: Option<Raw<'a>>,
+    /// `meta`
+    pub meta: Option<Raw<'a>>,
+    /// The date of creation.
+    pub created: Option<Raw<'a>>,
+}
 
 /// One page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page<'a> {
     /// The resources of its entries, OperationOutcomes among them.
-    pub resources: Vec<Raw<'a>>,
+    pub resources: Vec<Found<'a>>,
     /// The link to the next page, as sent.
     pub next: Option<Cow<'a, str>>,
     /// How many matches there are on all pages, where the server says it.
@@ -17,8 +32,9 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// Reads a page; an error is the end of a sentence that began with "The server sent".
-    pub fn read(body: &'a [u8]) -> Result<Self, String> {
+    /// Reads a page; `created` is the element with the date of creation. An error is the end of a sentence that began with
+    /// "The server sent".
+    pub fn read(body: &'a [u8], created: Option<&str>) -> Result<Self, String> {
         let shown = || outcome::readable(body).unwrap_or_else(|| "nothing".to_owned());
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         match raw::check(body) {
@@ -27,20 +43,65 @@ impl<'a> Page<'a> {
             Err(why) => return Err(format!("something that is no FHIR resource ({why}): {}", shown())),
         }
         let mut page = Self::default();
-        for (key, value) in Raw::new(body).fields() {
-            match key.bytes() {
-                b"\"entry\"" => page.resources.extend(value.items().filter_map(|entry| entry.get("resource"))),
+        let mut walker = Walker::new(body);
+        walker.object();
+        while let Some(key) = walker.key() {
+            match key {
+                b"\"entry\"" if walker.array() => {
+                    page.resources.reserve(32);
+                    while walker.item() {
+                        page.entry(&mut walker, created);
+                    }
+                }
                 b"\"link\"" => {
+                    let Some(links) = walker.value() else { break };
                     let next = |link: &Raw<'a>| link.get("relation").is_some_and(|relation| relation.is_text("next"));
-                    let link = value.items().find(next).and_then(|link| link.get("url")).and_then(Raw::text);
+                    let link = links.items().find(next).and_then(|link| link.get("url")).and_then(Raw::text);
                     page.next = link.filter(|url| !url.is_empty());
                 }
-                b"\"total\"" => page.total = std::str::from_utf8(value.bytes()).ok().and_then(|n| n.parse().ok()),
-                _ => {}
+                b"\"total\"" => {
+                    let total = walker.value().and_then(|value| std::str::from_utf8(value.bytes()).ok());
+                    page.total = total.and_then(|total| total.parse().ok());
+                }
+                _ => {
+                    walker.value();
+                }
             }
         }
         Ok(page)
     }
+
+    /// Reads the entry that comes next.
+    fn entry(&mut self, walker: &mut Walker<'a>, created: Option<&str>) {
+        if !walker.object() {
+            walker.value();
+            return;
+        }
+        while let Some(key) = walker.key() {
+            let start = walker.place();
+            if key != b"\"resource\"" || !walker.object() {
+                walker.value();
+                continue;
+            }
+            let (mut kind, mut id, mut meta, mut date) = (None, None, None, None);
+            while let Some(key) = walker.key() {
+                let value = walker.value();
+                match key {
+                    b"\"resourceType\"" => kind = value,
+                    b"\"id\"" => id = value,
+                    b"\"meta\"" => meta = value,
+                    _ if created.is_some_and(|name| is_name(key, name)) => date = value,
+                    _ => {}
+                }
+            }
+            self.resources.push(Found { resource: walker.since(start), kind, id, meta, created: date });
+        }
+    }
+}
+
+/// Whether a key, with its quotes, is `name`.
+fn is_name(key: &[u8], name: &str) -> bool {
+    key.len() == name.len() + 2 && &key[1..=name.len()] == name.as_bytes()
 }
 
 #[cfg(test)]
@@ -53,16 +114,21 @@ mod tests {
         let body = br#"{"resourceType":"Bundle","type":"searchset","total":7,
             "link":[{"relation":"self","url":"x"},{"relation":"next","url":"\/fhir?page=2&a=\u0026"}],
             "entry":[{"fullUrl":"u","resource":{"resourceType":"Condition","n":1.10},"search":{"mode":"match"}},
-            {"response":{}},{"resource":{"resourceType":"OperationOutcome"}}]}"#;
-        let page = Page::read(body).unwrap();
-        assert_eq!(page.resources[0].bytes(), br#"{"resourceType":"Condition","n":1.10}"#);
+            {"response":{}},{"resource": {"a":[{"id":"no"}], "id" : "x","meta":{"lastUpdated":"2020"},"date":"2021" } }]}"#;
+        let page = Page::read(body, Some("date")).unwrap();
+        assert_eq!(page.resources[0].resource.bytes(), br#"{"resourceType":"Condition","n":1.10}"#);
+        assert!(page.resources[0].kind.is_some_and(|kind| kind.is_text("Condition")) && page.resources[0].id.is_none());
+        let second = &page.resources[1];
+        assert!(second.resource.bytes().starts_with(br#"{"a":"#) && second.resource.bytes().ends_with(br#""2021" }"#));
+        assert!(second.id.is_some_and(|id| id.is_text("x")) && second.created.is_some_and(|date| date.is_text("2021")));
+        assert_eq!(second.meta.map(Raw::bytes), Some(&br#"{"lastUpdated":"2020"}"#[..]));
         assert_eq!((page.resources.len(), page.total), (2, Some(7)));
         assert_eq!(page.next.as_deref(), Some("/fhir?page=2&a=&"));
     }
 
     #[test]
     fn anything_else_is_told_apart() {
-        let error = |body: &[u8]| Page::read(body).unwrap_err();
+        let error = |body: &[u8]| Page::read(body, None).unwrap_err();
         assert!(error(b"<html><body>Log in</body></html>").ends_with(": Log in"));
         assert!(
             error(br#"{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Cond"#).contains("ends early")
@@ -76,7 +142,13 @@ mod tests {
 
     #[test]
     fn an_empty_page_is_one_too() {
-        let page = Page::read(b"\xef\xbb\xbf{\"resourceType\":\"Bundle\",\"total\":0}").unwrap();
-        assert_eq!(page, Page { total: Some(0), ..Page::default() });
+        for entry in ["", ",\"entry\":[]", ",\"entry\":null", ",\"entry\":[{}, 1,{\"resource\":7}]"] {
+            let body = format!("\u{feff}{{\"resourceType\":\"Bundle\",\"total\":0{entry}}}");
+            assert_eq!(
+                Page::read(body.as_bytes(), None).unwrap(),
+                Page { total: Some(0), ..Page::default() },
+                "{entry}"
+            );
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The file of one type while it grows: its rows, its OperationOutcomes, and the ledger that says who is in it.
 
+use super::chain::Harvest;
 use super::positions::Positions;
 use super::state::{CrawlState, Stage, TypeState};
 use super::watermark::Newest;
@@ -122,10 +123,10 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
         self.state.stage == Stage::Closing
     }
 
-    /// Adds a resource.
-    pub(super) async fn row(&mut self, row: &[u8]) -> Result<()> {
+    /// Adds what came of a patient's searches.
+    pub(super) async fn add(&mut self, harvest: &mut Harvest) -> Result<()> {
+        let storage = self.platform.storage();
         if self.rows.is_none() {
-            let storage = self.platform.storage();
             let name = &self.state.file;
             let extends = self.state.bytes > 0;
             let writer = if extends {
@@ -136,7 +137,7 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
             self.rows = Some(writer);
         }
         match &mut self.rows {
-            Some(rows) => rows.row(row).await,
+            Some(rows) => harvest.add_to(storage, rows).await,
             None => Ok(()),
         }
     }

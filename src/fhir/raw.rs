@@ -54,7 +54,7 @@ impl<'a> Raw<'a> {
     /// The text of a string without its escapes. `None` for any other value, and for escapes that are no text (half of a
     /// surrogate pair). Bytes that are no UTF-8 come out as U+FFFD.
     pub fn text(self) -> Option<Cow<'a, str>> {
-        let inner = self.0.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        let [b'"', inner @ .., b'"'] = self.0 else { return None };
         if memchr::memchr(b'\\', inner).is_none() {
             return Some(String::from_utf8_lossy(inner));
         }
@@ -67,9 +67,11 @@ impl<'a> Raw<'a> {
     /// Whether this is the string `text`.
     #[inline]
     pub fn is_text(self, text: &str) -> bool {
-        match self.0.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) {
-            Some(inner) if inner == text.as_bytes() => true,
-            Some(inner) if memchr::memchr(b'\\', inner).is_some() => self.text().is_some_and(|own| own == text),
+        match self.0 {
+            [b'"', inner @ .., b'"'] if inner == text.as_bytes() => true,
+            [b'"', inner @ .., b'"'] if memchr::memchr(b'\\', inner).is_some() => {
+                self.text().is_some_and(|own| own == text)
+            }
             _ => false,
         }
     }
@@ -101,6 +103,88 @@ fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
+/// Goes through valid JSON once, from left to right, into those objects and arrays that matter: what a search brings is large, and
+/// each look at it from the outside costs as much as checking it.
+pub struct Walker<'a> {
+    text: &'a [u8],
+    rest: Members<'a>,
+}
+
+impl<'a> Walker<'a> {
+    /// Before the value in `text`.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { text, rest: Members(text) }
+    }
+
+    /// Goes into the object that comes next; false if something else does.
+    #[inline]
+    pub fn object(&mut self) -> bool {
+        self.open(b'{')
+    }
+
+    /// Goes into the array that comes next; false if something else does.
+    #[inline]
+    pub fn array(&mut self) -> bool {
+        self.open(b'[')
+    }
+
+    #[inline(always)]
+    fn open(&mut self, bracket: u8) -> bool {
+        self.rest.0 = self.rest.0.trim_ascii_start();
+        match self.rest.0 {
+            [first, inside @ ..] if *first == bracket => {
+                self.rest.0 = inside;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The next key of the object at hand, with its quotes; its value comes next. `None` after the last one: the object is left.
+    #[inline]
+    pub fn key(&mut self) -> Option<&'a [u8]> {
+        if !self.item() {
+            return None;
+        }
+        let key = self.rest.value()?;
+        self.rest.colon()?;
+        Some(key.0)
+    }
+
+    /// Whether another item of the array (or key of the object) at hand comes; if not, it is left.
+    #[inline]
+    pub fn item(&mut self) -> bool {
+        let mut rest = self.rest.0.trim_ascii_start();
+        if let [b',', after @ ..] = rest {
+            rest = after.trim_ascii_start();
+        }
+        let (rest, more) = match rest {
+            [b']' | b'}', after @ ..] => (after, false),
+            _ => (rest, !rest.is_empty()),
+        };
+        self.rest.0 = rest;
+        more
+    }
+
+    /// Passes over the value that comes next.
+    #[inline]
+    pub fn value(&mut self) -> Option<Raw<'a>> {
+        self.rest.value()
+    }
+
+    /// How far we are; for [`Walker::since`].
+    #[inline]
+    pub fn place(&self) -> usize {
+        self.text.len() - self.rest.0.len()
+    }
+
+    /// What was passed since `place`.
+    #[inline]
+    pub fn since(&self, place: usize) -> Raw<'a> {
+        Raw(self.text[place..self.place()].trim_ascii())
+    }
+}
+
 /// What is left of the inside of an object or array.
 struct Members<'a>(&'a [u8]);
 
@@ -121,14 +205,18 @@ impl<'a> Members<'a> {
 
     #[inline(always)]
     fn colon(&mut self) -> Option<()> {
-        self.0 = self.0.trim_ascii_start().strip_prefix(b":")?;
+        let [b':', rest @ ..] = self.0.trim_ascii_start() else { return None };
+        self.0 = rest;
         Some(())
     }
 
     /// Takes the comma; without one, nothing more comes.
     #[inline(always)]
     fn comma(&mut self) {
-        self.0 = self.0.trim_ascii_start().strip_prefix(b",").unwrap_or_default();
+        self.0 = match self.0.trim_ascii_start() {
+            [b',', rest @ ..] => rest,
+            _ => &[],
+        };
     }
 }
 
@@ -169,6 +257,10 @@ fn container_end(text: &[u8]) -> Option<usize> {
         match text.get(at)? {
             b'"' => {
                 at = string_end(text, at)?;
+                // A key and its text, or a text and the next key: most of what there is.
+                while let Some([b':' | b',', b'"']) = text.get(at..at + 2) {
+                    at = string_end(text, at + 1)?;
+                }
                 continue;
             }
             b'{' | b'[' => depth += 1,

@@ -132,6 +132,12 @@ impl<'a, S: Storage> RowWriter<'a, S> {
         self.text(&[&compact(row), b"\n"]).await
     }
 
+    /// Adds rows that are all on one line each, every one with its line break.
+    pub async fn rows(&mut self, lines: &[u8]) -> Result<()> {
+        self.resources += memchr::memchr_iter(b'\n', lines).count() as u64;
+        self.text(&[lines]).await
+    }
+
     /// Adds text that is no row.
     pub(crate) async fn text(&mut self, pieces: &[&[u8]]) -> Result<()> {
         for piece in pieces {

@@ -23,6 +23,8 @@ pub struct Politeness<'p, P: Platform> {
     platform: &'p P,
     max: u32,
     origins: RefCell<HashMap<String, Rc<RefCell<Origin>>>>,
+    /// The same by scheme and authority as URLs have them: several may mean one origin.
+    roots: RefCell<HashMap<String, Rc<RefCell<Origin>>>>,
 }
 
 /// Successes before a refused level is tried again, at first and at most.
@@ -96,7 +98,7 @@ fn wake_front(origin: &Rc<RefCell<Origin>>) {
 impl<'p, P: Platform> Politeness<'p, P> {
     /// At most `max` requests in flight to each origin, at least 1.
     pub fn new(platform: &'p P, max: u32) -> Self {
-        Self { platform, max: max.max(1), origins: RefCell::default() }
+        Self { platform, max: max.max(1), origins: RefCell::default(), roots: RefCell::default() }
     }
 
     /// Waits until a request to the origin of `url` may go, first come, first served.
@@ -170,6 +172,17 @@ impl<'p, P: Platform> Politeness<'p, P> {
     }
 
     fn origin(&self, url: &str) -> Rc<RefCell<Origin>> {
+        // Each request asks several times; which origin it is need not be read off the URL each time.
+        let root = url::root(url);
+        if let Some(origin) = self.roots.borrow().get(root) {
+            return origin.clone();
+        }
+        let origin = self.of_origin(url);
+        self.roots.borrow_mut().insert(root.to_owned(), origin.clone());
+        origin
+    }
+
+    fn of_origin(&self, url: &str) -> Rc<RefCell<Origin>> {
         let key = url::origin(url).unwrap_or_default();
         let fresh = || {
             Rc::new(RefCell::new(Origin {

@@ -90,6 +90,13 @@ impl Parts<'_> {
     }
 }
 
+/// The text before the path: scheme and authority, as written. All of it where there is no path.
+pub fn root(url: &str) -> &str {
+    let authority = if url.starts_with("https://") { 8 } else { url.find("://").map_or(0, |colon| colon + 3) };
+    let end = url.as_bytes()[authority..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    end.map_or(url, |end| &url[..authority + end])
+}
+
 /// The origin of an absolute http(s) URL; `None` if it is none.
 pub fn origin(url: &str) -> Option<String> {
     parse(url).ok().map(|parts| parts.origin())

@@ -117,10 +117,11 @@ impl<P: Platform> Wire<'_, P> {
             let politeness = &self.politeness;
             let permit =
                 if call.aside { politeness.admit_aside(&target).await } else { politeness.admit(&target).await };
-            let presented = match redirect::may_send_credentials(&target, &self.origins, self.allow_insecure) {
-                _ if credentials.is_empty() => Presented::Nothing,
-                true => Presented::Sent,
-                false => Presented::Withheld,
+            let may_send = || redirect::may_send_credentials(&target, &self.origins, self.allow_insecure);
+            let presented = match credentials {
+                [] => Presented::Nothing,
+                _ if may_send() => Presented::Sent,
+                _ => Presented::Withheld,
             };
             let mut request = Request::new(method, target.clone());
             request.timeout = call.timeout;
@@ -200,7 +201,8 @@ impl<P: Platform> Wire<'_, P> {
     }
 
     pub(crate) fn is_fhir_origin(&self, url: &str) -> bool {
-        url::origin(url).is_some_and(|origin| origin == self.origin)
+        // As it is written in the base URL, or else by what it means.
+        url::root(url) == url::root(&self.base) || url::origin(url).is_some_and(|origin| origin == self.origin)
     }
 
     fn next_hop(&self, from: &str, location: &str, operation: &'static str) -> Result<String> {
@@ -289,7 +291,12 @@ async fn read(body: &mut impl Body, coding: BodyCoding, max: usize) -> std::resu
         if bytes.len() + chunk.len() > max {
             return Ok(None);
         }
-        bytes.extend_from_slice(&chunk);
+        // One piece, as a rule: then it is the body as it is.
+        if bytes.is_empty() {
+            bytes = chunk;
+        } else {
+            bytes.extend_from_slice(&chunk);
+        }
     }
     if coding != BodyCoding::Gzip || bytes.is_empty() {
         return Ok(Some(bytes));

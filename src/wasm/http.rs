@@ -1,6 +1,6 @@
 //! HTTP over a JS transport, or over `fetch` where the host gives none.
 
-use js_sys::Uint8Array;
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -39,7 +39,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn status(this: &Head) -> u16;
     #[wasm_bindgen(method, getter)]
-    fn headers(this: &Head) -> Vec<String>;
+    fn headers(this: &Head) -> Array;
     #[wasm_bindgen(method, getter)]
     fn coding(this: &Head) -> String;
 }
@@ -100,7 +100,9 @@ impl Transport {
             "decodedByHost" => BodyCoding::DecodedByHost,
             _ => BodyCoding::Identity,
         };
-        let mut flat = head.headers().into_iter();
+        // As one text, since each text that crosses costs; no name and no value holds a line break.
+        let flat = String::from(head.headers().join("\n"));
+        let mut flat = flat.split('\n').map(str::to_owned);
         let mut headers = Vec::new();
         while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
             headers.push((name, value));

@@ -42,7 +42,7 @@ const settle = (millis) =>
 
 test('plain: phases, the wait in the words of the server, each of a few files', async () => {
   const { got, output } = outputs();
-  const progress = openProgress('auto', output);
+  const progress = await openProgress('auto', output);
   for (const event of exportOf(2)) progress.event(event);
   progress.event({ type: 'warning', code: 'count-mismatch', message: 'Patient.001 holds 9.' });
   progress.stop();
@@ -68,7 +68,7 @@ test('plain: many files are not listed one by one, unless asked for', async () =
     [true, 300],
   ]) {
     const { got, output } = outputs();
-    const progress = openProgress('plain', output, { verbose });
+    const progress = await openProgress('plain', output, { verbose });
     for (const event of exportOf(300)) progress.event(event);
     await settle(5);
     assert.equal(got.stderr.match(/Downloaded/g)?.length ?? 0, expected);
@@ -82,7 +82,7 @@ test('plain: a failed try is told when it is the last one, or when asked for', a
     [true, false, true],
   ]) {
     const { got, output } = outputs();
-    openProgress('plain', output, { verbose }).event({ type: 'fileFailed', file: 1, name: 'Patient.001.ndjson.gz', message: 'Cut off.', last });
+    (await openProgress('plain', output, { verbose })).event({ type: 'fileFailed', file: 1, name: 'Patient.001.ndjson.gz', message: 'Cut off.', last });
     await settle(5);
     assert.equal(got.stderr.includes('Patient.001.ndjson.gz: Cut off.'), shown);
   }
@@ -90,7 +90,7 @@ test('plain: a failed try is told when it is the last one, or when asked for', a
 
 test('json: one event a line on standard output; warnings on standard error too; an end', async () => {
   const { got, output } = outputs();
-  const progress = openProgress('json', output, { quiet: true });
+  const progress = await openProgress('json', output, { quiet: true });
   const events = [...exportOf(2), { type: 'warning', code: 'x', message: 'Look.' }];
   for (const event of events) progress.event(event);
   progress.end({ type: 'finished', exitStatus: 0 });
@@ -102,7 +102,7 @@ test('json: one event a line on standard output; warnings on standard error too;
 test('json: a reader that does not read gets every lasting event, and no heap of passing ones', async () => {
   const { got, output } = outputs();
   output.stdout.pause();
-  const progress = openProgress('json', output);
+  const progress = await openProgress('json', output);
   for (const event of exportOf(5_000)) progress.event(event);
   output.stdout.resume();
   await settle(20);
@@ -117,7 +117,7 @@ test('none and quiet: warnings alone', async () => {
     ['bar', { quiet: true }],
   ]) {
     const { got, output } = outputs(80);
-    const progress = openProgress(mode, output, talk);
+    const progress = await openProgress(mode, output, talk);
     for (const event of exportOf(2)) progress.event(event);
     progress.event({ type: 'warning', code: 'x', message: 'Look.' });
     await settle(5);
@@ -127,7 +127,7 @@ test('none and quiet: warnings alone', async () => {
 
 test('bars: the files that take their time, the wait and the whole, within the width of the terminal', async (t) => {
   const { got, output } = outputs(90);
-  const progress = openProgress('auto', output);
+  const progress = await openProgress('auto', output);
   t.after(() => progress.stop());
   const [first] = [...exportOf(3)].filter((event) => event.type === 'fileStarted');
   for (const event of exportOf(3)) {
@@ -150,9 +150,9 @@ test('bars: the files that take their time, the wait and the whole, within the w
   assert.ok(drawn.every((line) => line.length < 90 * 3), 'lines are cut');
 });
 
-test('bars: 20,000 small files cost no more than moments', () => {
+test('bars: 20,000 small files cost no more than moments', async () => {
   const { output } = outputs(100);
-  const progress = openProgress('bar', output);
+  const progress = await openProgress('bar', output);
   const before = process.cpuUsage();
   for (const event of exportOf(20_000)) progress.event(event);
   progress.stop();
