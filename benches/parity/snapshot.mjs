@@ -118,8 +118,10 @@ function logFacts(path, events, mask) {
       if (key === 'requestParameters' && value._type) return [key, { ...mask(value), _type: value._type.split(',').sort().join() }];
       return [key, mask(value)];
     }));
+    // The same instant: the reference writes it anew, we send it as the server did.
+    const whole = canonical({ ...detail, ...rest }).replaceAll(/\(time of the run, (Z|offset)\)(?="|&)|\(time%20of%20the%20run%2C%20(Z|offset)\)/g, '(time of the run)');
     const fields = `${Object.keys(eventDetail).join(',')}${_clientVersion === undefined ? '' : ' client'}${TIME.test(timestamp) && !timestamp.endsWith('Z') ? '' : ` timestamp ${timestamp}`}`;
     const which = eventId.startsWith('download') ? 'download' : String(++n).padStart(2, '0');
-    return `${path}: ${which} ${eventId} of ${job}: ${canonical({ ...detail, ...rest })} [${fields}]`;
+    return `${path}: ${which} ${eventId} of ${job}: ${whole} [${fields}]`;
   });
 }
