@@ -18,7 +18,7 @@ use crate::config::{ExportConfig, ExportMode, HydrateConfig};
 use crate::event::{Event, Phase};
 use crate::fhir::capability::{Capability, Vendor};
 use crate::folder::history::{self, Export};
-use crate::folder::managed::{ManagedFolder, check_nickname, today};
+use crate::folder::managed::{ManagedFolder, check_nickname, subfolders, today};
 use crate::folder::{OutputFolder, layout, links};
 use crate::platform::{Observer, Platform, Storage};
 use crate::update::{Plan, deletions, since};
@@ -118,6 +118,10 @@ fn warn(platform: &impl Platform, code: &str, message: String) {
 
 async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportReport> {
     let server = &config.bulk.server;
+    if config.bulk.since.as_deref() == Some("auto") && subfolders(platform.storage()).await?.is_empty() {
+        // Before anything is made, the lock included.
+        return Err(no_since());
+    }
     let mut managed = ManagedFolder::open(platform).await?;
     managed.check(&server.fhir_url, &config.bulk.level)?;
     let client = bulk::client(platform, &config.bulk)?;
@@ -229,9 +233,7 @@ fn set_since(history: &[Export], plan: &mut Plan, request: Option<&Value>, curre
     }
     let times = since::auto(history, plan, request);
     if times.is_empty() {
-        let message = "Could not detect a since value to use from previous exports.";
-        return Err(Error::new(ErrorKind::NotFound, "options", message)
-            .with_hint("Try without a --since parameter, or provide a specific timestamp."));
+        return Err(no_since());
     }
     let is_left = |t: &&String| current.is_none_or(|export| export.done(t).is_none());
     // In a crawl each type has a time of its own.
@@ -239,6 +241,12 @@ fn set_since(history: &[Export], plan: &mut Plan, request: Option<&Value>, curre
     plan.times = Some(times);
     plan.settle_since(&together);
     Ok(())
+}
+
+fn no_since() -> Error {
+    let message = "Could not detect a since value to use from previous exports.";
+    Error::new(ErrorKind::NotFound, "options", message)
+        .with_hint("Try without a --since parameter, or provide a specific timestamp.")
 }
 
 /// Which subfolder to work in.
