@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::layout::{self, PART};
 use super::ledger::{FileEntry, FileState, Job, Ledger};
 use super::metadata::{self, Kind, Metadata};
+use crate::hydrate::unfinished;
 use crate::platform::transfer::FileFacts;
 use crate::platform::{Clock, Platform, Storage};
 use crate::{ErrorKind, Result, ndjson};
@@ -104,7 +105,8 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
         if self.platform.clock().now_millis() < self.due.get() { Ok(()) } else { self.save().await }
     }
 
-    /// The paths of all files in the root, `error/` and `deleted/`, but those that describe the folder.
+    /// The paths of all files in the root, `error/` and `deleted/`, but those that describe the folder, and those that a
+    /// hydration will go on with.
     pub async fn data_files(&self) -> Result<BTreeSet<String>> {
         let mut paths = BTreeSet::new();
         for folder in ["", "error", "deleted"] {
@@ -114,6 +116,9 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
                     paths.insert(format!("{folder}{slash}{}", entry.name));
                 }
             }
+        }
+        for path in unfinished(self.platform.storage()).await? {
+            paths.remove(&path);
         }
         Ok(paths)
     }

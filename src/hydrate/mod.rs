@@ -28,5 +28,6 @@ mod run;
 mod search;
 pub mod tasks;
 
+pub(crate) use output::unfinished;
 pub use report::{Count, TaskReport};
 pub(crate) use run::Run;

@@ -34,6 +34,20 @@ struct Part {
     rewritten: Option<u64>,
 }
 
+/// The temporary files in a folder that the next hydration goes on with: leftovers of nobody else.
+pub(crate) async fn unfinished<S: Storage>(storage: &S) -> Result<Vec<String>> {
+    Ok(recorded(storage).await?.iter().map(|part| format!("{}{PART}", part.name)).collect())
+}
+
+async fn recorded<S: Storage>(storage: &S) -> Result<Vec<Part>> {
+    if storage.stat(RECORD).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    // Whatever is wrong with the record: it only says what need not be fetched again.
+    let value: Value = serde_json::from_slice(&read_all(storage, RECORD).await?).unwrap_or_default();
+    Ok(value["parts"].as_array().into_iter().flatten().filter_map(part).collect())
+}
+
 /// The record of a folder.
 pub(super) struct Record<'p, P: Platform> {
     platform: &'p P,
@@ -45,14 +59,10 @@ impl<'p, P: Platform> Record<'p, P> {
     pub(super) async fn recover(platform: &'p P) -> Result<Self> {
         let storage = platform.storage();
         let record = Self { platform, parts: RefCell::default() };
-        if storage.stat(RECORD).await?.is_some() {
-            // Whatever is wrong with the record: it only says what need not be fetched again.
-            let value: Value = serde_json::from_slice(&read_all(storage, RECORD).await?).unwrap_or_default();
-            for part in value["parts"].as_array().into_iter().flatten().filter_map(part) {
-                finish(storage, &part).await?;
-            }
-            storage.remove(RECORD).await?;
+        for part in recorded(storage).await? {
+            finish(storage, &part).await?;
         }
+        storage.remove(RECORD).await?;
         Ok(record)
     }
 

@@ -1,10 +1,11 @@
 //! Hydration by attachments.
 
 use serde_json::{Value, json};
-use smart_fetch::config::{AuthConfig, HydrateConfig};
+use smart_fetch::config::{AuthConfig, BulkConfig, HydrateConfig};
+use smart_fetch::job::after_export;
 use smart_fetch::testing::{Host, Reply};
 
-use crate::export::BASE;
+use crate::export::{BASE, export, serve, served};
 use crate::hydrate_server::*;
 
 fn note(id: &str, attachment: Value) -> Value {
@@ -267,6 +268,40 @@ fn a_kill_at_every_storage_call_never_damages_the_input() {
     }
     // Some of the kills came after a checkpoint.
     assert!(spared > 0);
+}
+
+#[test]
+fn an_export_that_is_run_again_leaves_an_interrupted_hydration_alone() {
+    let host = Host::new();
+    let rows = notes(&host, 1500);
+    let mut files = vec![served("DocumentReference", "d1", 0)];
+    files[0].entry["count"] = json!(1500);
+    files[0].body = rows;
+    serve(&host, &files);
+    let bulk = BulkConfig { types: vec!["DocumentReference".into()], ..crate::export::config() };
+    host.run(async {
+        use smart_fetch::platform::Storage;
+        host.storage.remove("DocumentReference.001.ndjson").await.unwrap();
+    });
+    assert_eq!(export(&host, &bulk).unwrap().resources, 1500);
+    let config = HydrateConfig { compress: true, ..config("inline") };
+    let exported = ["DocumentReference".to_owned()];
+    let asked = || host.http.seen_with("/Binary/").len();
+    // Killed once the record says that some rows are safe.
+    let mut call = 1;
+    while host.storage.bytes(".hydration").is_none() {
+        host.storage.kill_at(call);
+        assert!(host.run_until_killed(after_export(&host, &config, &exported)).is_none());
+        host.storage.revive();
+        call += 1;
+    }
+    let again = host.restarted();
+    assert_eq!(export(&again, &bulk).unwrap().fetched, 0);
+    let before = asked();
+    assert_eq!(again.run(after_export(&again, &config, &exported)).unwrap().exit_status, 0);
+    // There are 1,000 notes to fetch.
+    assert!(asked() - before < 900, "{}", asked() - before);
+    assert!(host.storage.paths().iter().all(|path| !path.contains("hydration")), "{:?}", host.storage.paths());
 }
 
 #[test]
