@@ -26,7 +26,13 @@ for (const colorScheme of ['light', 'dark']) {
     await chooseServer(page, sandbox.url);
     for (const choice of [/^Access token/, /^SMART Backend Services/, /^A group/]) await page.getByRole('radio', { name: choice }).check();
     await page.getByText('More options').click();
-    await check('form', '#client-id');
+    await page.getByRole('radio', { name: /^None/ }).check();
+    await page.getByRole('radio', { name: /^A crawl/ }).check();
+    await page.getByRole('button', { name: 'Check this server' }).click();
+    await page.locator('#check-result.good-text', { hasText: 'This server' }).waitFor();
+    await page.getByRole('radio', { name: /^SMART Backend Services/ }).check();
+    await check('form', '.findings');
+    await page.getByRole('radio', { name: /^Once/ }).check();
     await page.getByRole('radio', { name: /^None/ }).check();
     await page.getByRole('button', { name: 'Start the export' }).click();
     await page.getByRole('alert').filter({ hasText: 'The group is missing.' }).waitFor();

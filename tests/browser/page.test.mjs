@@ -27,8 +27,8 @@ for (const [name, relayed, cors] of [['straight, with CORS', false, 'full'], ['t
     const { sandbox, serve } = await startServers(t, { relayed, cors });
     const { page, wrong } = await openDemo(await startBrowser(t), serve.url);
     if (!relayed) await chooseServer(page, sandbox.url);
-    await page.getByRole('button', { name: 'Check the connection' }).click();
-    await page.getByText('Connected: smart-fetch sandbox, FHIR 4.0.1.').waitFor();
+    await page.getByRole('button', { name: 'Check this server' }).click();
+    await page.locator('#check-result.good-text', { hasText: 'This server' }).waitFor();
     await page.getByRole('button', { name: 'None' }).click();
     for (const type of ['Patient', 'Condition', 'Observation']) await page.getByLabel(type, { exact: true }).check();
     await page.getByText('More options').click();

@@ -8,6 +8,7 @@ import { showProblem, watch } from './run.js';
 import { readRuns, setUpImport, showCount, showRuns } from './runs.js';
 import { route } from './servers.js';
 import { fillIn, setUp, showRoom } from './setup.js';
+import { phasesOf, startOrder, totalsOf } from './ways.js';
 import { explain, host } from './words.js';
 
 /** The job at work in this tab: `{ name, job }`. */
@@ -47,7 +48,7 @@ async function open(name) {
     return;
   }
   await showResults(folder, {
-    resume: recall(name) && current?.name !== name ? () => resume(name) : undefined,
+    resume: recall(name)?.options && current?.name !== name ? () => resume(name) : undefined,
     remove: () => remove(folder),
   });
 }
@@ -65,7 +66,7 @@ async function remove(folder) {
 }
 
 /** Begins an export in a new folder, or goes on with the one of `name`. */
-async function start({ server, relayed, client, options, remember: settings }, name = resuming) {
+async function start({ server, relayed, client, order, remember: settings }, name = resuming) {
   if (current) {
     location.hash = '#run';
     return;
@@ -77,14 +78,15 @@ async function start({ server, relayed, client, options, remember: settings }, n
   const folder = await openFolder(name ?? `${stamp} ${host(server).replaceAll(':', '-')}`);
   if (folder.storage === 'memory') memoryFolders.set(folder.name, folder);
   remember(folder.name, { ...settings, started: recall(folder.name)?.started ?? now.getTime() });
-  const job = client.bulk(folder, options);
+  const job = startOrder(client, folder, order);
   current = { name: folder.name, job };
   location.hash = '#run';
   const results = `#results/${encodeURIComponent(folder.name)}`;
   try {
-    const report = await watch(job, { server, relayed, folder });
+    const report = await watch(job, { server, relayed, folder, phases: phasesOf(order) });
     // What may be long is cut: it is for the eye.
-    remember(folder.name, { report: { ...report, failed: report.failed.slice(0, 100) } });
+    if (report.failed) remember(folder.name, { report: { ...report, failed: report.failed.slice(0, 100) } });
+    if (order.way === 'managed') remember(folder.name, { history: historyOf(recall(folder.name)?.history, report) });
     current = undefined;
     if (location.hash === '#run') location.hash = results;
   } catch (error) {
@@ -93,6 +95,12 @@ async function start({ server, relayed, client, options, remember: settings }, n
     else showFailure(explain(error, { server, relayed }), folder.name, results);
   }
   showCount((await readRuns()).length);
+}
+
+/** What is remembered of the exports in a managed folder, the latest last. */
+function historyOf(before = [], report) {
+  const entry = { folder: report.folder, ended: Date.now(), verdict: report.verdict, ...totalsOf(report) };
+  return [...before.filter(({ folder }) => folder !== report.folder), entry].slice(-100);
 }
 
 function showFailure(problem, name, results) {
@@ -118,7 +126,10 @@ async function resume(name) {
   const at = route(settings.server);
   const { Client } = await engine();
   const client = new Client({ ...at.options, auth: await readSignIn() });
-  await start({ ...at, client, options: settings.options, remember: settings }, name);
+  const order = { way: settings.way ?? 'once', hydrate: settings.hydrate ?? false, options: settings.options };
+  // The date was for the first export; what comes after it goes by what is here.
+  if (settings.history?.length > 0) order.options = { ...order.options, since: 'auto' };
+  await start({ ...at, client, order, remember: settings }, name);
 }
 
 function showResuming(name) {

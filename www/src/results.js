@@ -6,6 +6,7 @@ import { engine } from './engine.js';
 import { readSome } from './reading.js';
 import { recall } from './remembered.js';
 import { showSample } from './sample.js';
+import { freshFolder } from './ways.js';
 import { bytes, count, host, plural, when } from './words.js';
 
 /** Resources that are read for the chart over time. */
@@ -42,27 +43,41 @@ export async function showResults(folder, { resume, remove }) {
   const where = [host(remembered?.server ?? run?.request.fhirUrl ?? ''), remembered && `begun ${when(remembered.started)}`, time && `data as of ${when(time)}`];
   $('results-where').textContent = where.filter(Boolean).join(' · ');
   showVerdict(status, report, run);
+  const managed = status.kind === 'managed';
   fill($('summary'), ...pairs([
-    ['Resources', count(total)],
+    !managed && ['Resources', count(total)],
     ['Files', count(status.files.length)],
-    ['Stored here', bytes(stored)],
+    !managed && ['Stored here', bytes(stored)],
+    managed && remembered?.history && ['Exports', count(remembered.history.length)],
     report?.deletions > 0 && ['Deletions', count(report.deletions)],
   ]));
 
   const types = Object.entries(await folder.types()).sort(([, a], [, b]) => (b.resources ?? 0) - (a.resources ?? 0));
-  bars($('by-type'), 'Resources by type', types.map(([type, { resources }]) => [type, resources ?? 0]));
+  // What is current of several exports is not counted before it is put together.
+  if (managed) fill($('by-type'), h('p', { class: 'hint' }, `${types.map(([type]) => type).join(', ')}. “Make one current copy” puts the exports together, and counts.`));
+  else bars($('by-type'), 'Resources by type', types.map(([type, { resources }]) => [type, resources ?? 0]));
   const names = types.filter(([, { resources }]) => resources !== 0).map(([type]) => type);
   const usual = names.find((type) => type !== 'Patient') ?? names[0];
   choosing('time-type', names, usual, signal, (type) => showTimeline(folder, type, signal));
   choosing('sample-type', names, names.includes('Patient') ? 'Patient' : names[0], signal, (type) => showSample($('sample'), folder, type, signal));
   await showProblems(folder, status, report, signal);
   showFiles(folder, status);
-  showActions(folder, { resume: status.complete ? undefined : resume, remove }, signal);
+  showHistory(remembered?.history);
+  showActions(folder, { resume: status.complete && !managed ? undefined : resume, remove, managed }, signal);
+}
+
+/** The exports of a managed folder, the latest first. */
+function showHistory(history = []) {
+  $('history-card').hidden = history.length === 0;
+  fill($('history'), ...[...history].reverse().map(({ folder, ended, verdict, resources, files }) =>
+    h('li', {}, h('strong', {}, folder), ` ${when(ended)}, ${plural(resources, 'resource')} in ${plural(files, 'file')}${verdict === 'complete' ? '' : ', with problems'}`)));
 }
 
 function showVerdict(status, report, run) {
   const missing = run?.missing ?? 0;
-  const [kind, title, text] = status.complete && (!report || report.verdict === 'complete') && (run?.errors ?? 0) === 0
+  const [kind, title, text] = status.kind === 'managed'
+    ? ['good', 'This folder is kept up to date.', 'Below is what is current, from all exports in it. “Get what changed” asks the server for what is new, changed or deleted since.']
+    : status.complete && (!report || report.verdict === 'complete') && (run?.errors ?? 0) === 0
     ? ['good', 'The export is complete.', 'Every file was checked: whole, each line a resource of its type, and as many as the server announced.']
     : status.complete
       ? ['warn', 'The export is complete, but the server reported problems.', 'Everything that it offered is here. See “Errors and deletions” below.']
@@ -160,7 +175,7 @@ function showFiles(folder, status) {
 /** A file name that breaks at its dots, where it has to. */
 const breakable = (name) => name.split(/(?=[./])/).flatMap((part, index) => (index > 0 ? [h('wbr'), part] : [part]));
 
-function showActions(folder, { resume, remove }, signal) {
+function showActions(folder, { resume, remove, managed }, signal) {
   const result = $('save-result');
   fill(result);
   const on = (id, listener) => $(id).addEventListener('click', listener, { signal });
@@ -177,10 +192,35 @@ function showActions(folder, { resume, remove }, signal) {
       const { files, bytes: size } = await (await engine()).copyFolder(folder, directory, progress(tell));
       return `Copied ${plural(files, 'file')}, ${bytes(size)}, to ${directory.name}. The command line can go on with it.`;
     }));
+  on('verify', () =>
+    doing($('verify'), result, 'Checking every file…', async (tell) => {
+      const job = (await engine()).verify(folder, { signal });
+      for await (const event of job) if (event.type === 'progress') tell(`${event.task}: ${count(event.done)} …`);
+      return verified(await job.result);
+    }));
+  $('merge').hidden = !managed;
+  on('merge', () =>
+    doing($('merge'), result, 'Putting the exports together…', async (tell) => {
+      const copy = await freshFolder(`${folder.name} (current)`);
+      const job = (await engine()).merge(folder, copy, { signal });
+      for await (const event of job) if (event.type === 'progress') tell(`${event.task}: ${count(event.done)} …`);
+      const report = await job.result;
+      location.hash = `#results/${encodeURIComponent(copy.name)}`;
+      return `${plural(report.resources, 'resource')} of ${plural(report.runs.length, 'export')}.`;
+    }));
+  say($('again'), managed ? 'Get what changed' : 'Resume');
   $('again').hidden = !resume;
   on('again', () => resume());
   on('delete', () => remove());
   say($('results-title'), 'Results');
+}
+
+/** What a check has found, in a sentence; problems are thrown, to be shown as such. */
+function verified({ files, resources, problemCount, problems }) {
+  const looked = `${plural(files, 'file')} with ${plural(resources, 'resource')}`;
+  if (problemCount === 0) return `Checked ${looked}: all are whole and as they were received.`;
+  const [{ path, problem }] = problems;
+  throw new Error(`Checked ${looked}: ${plural(problemCount, 'problem')}. ${path} ${problem}`);
 }
 
 /** A dialog that the user closed is no failure to explain. */

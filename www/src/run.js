@@ -1,6 +1,7 @@
 // The view of a run: how far it is, and what happens.
 import { $, fill, h, pairs, say } from './dom.js';
 import { engine } from './engine.js';
+import { totalsOf } from './ways.js';
 import { bytes, count, duration, explain, explainSilence, fileProblem, host, PHASES, plural, wait as waitWords } from './words.js';
 
 /** How often the view is brought up to date, and how often screen readers are told; milliseconds. */
@@ -9,18 +10,18 @@ const TELL = 15_000;
 /** Rows of what happened. */
 const LINES = 200;
 
-const TITLES = { discover: 'Looking at the server', kickOff: 'Asking for the export', wait: 'The server is preparing the files', download: 'Downloading', finish: 'Finishing' };
+const TITLES = { discover: 'Looking at the server', kickOff: 'Asking for the export', wait: 'The server is preparing the files', download: 'Downloading', crawl: 'Searching, patient by patient', hydrate: 'Fetching what is referred to', check: 'Checking', finish: 'Finishing' };
 
 /**
  * Shows a job until it ends.
  * @param {import('smart-fetch').Job<import('smart-fetch').BulkReport>} job
- * @param {{ server: string, relayed: boolean, folder: import('smart-fetch').Folder }} at
+ * @param {{ server: string, relayed: boolean, folder: import('smart-fetch').Folder, phases: string[] }} at
  * @returns {Promise<import('smart-fetch').BulkReport>} rejects as the job does, when that has been shown
  */
-export async function watch(job, { server, relayed, folder }) {
+export async function watch(job, { server, relayed, folder, phases }) {
   const { Tally } = await engine();
   const tally = new Tally();
-  const view = new RunView(tally);
+  const view = new RunView(tally, PHASES.filter(([id]) => phases.includes(id)));
   $('run-where').textContent = `${host(server)}${relayed ? ', through the relay' : ''}`;
   view.line('note', `The data is kept in ${PLACES[folder.storage] ?? 'this browser'}.`);
   if (folder.warning) view.line('warning', folder.warning);
@@ -48,7 +49,8 @@ export async function watch(job, { server, relayed, folder }) {
       if (silence) showProblem('warn', silence);
     }
     const report = await job.result;
-    view.tell(`Finished: ${plural(report.resources, 'resource')} in ${plural(report.files, 'file')}.`);
+    const { resources, files } = totalsOf(report);
+    view.tell(`Finished: ${plural(resources, 'resource')} in ${plural(files, 'file')}.`);
     return report;
   } catch (error) {
     view.failed(explain(error, { server, relayed }));
@@ -82,9 +84,12 @@ class RunView {
   #told = 0;
   #rows = new Map();
 
-  constructor(tally) {
+  #phases;
+
+  constructor(tally, phases) {
     this.#tally = tally;
-    fill($('phases'), ...PHASES.map(([id, text]) => h('li', { 'data-phase': id }, text)));
+    this.#phases = phases;
+    fill($('phases'), ...phases.map(([id, text]) => h('li', { 'data-phase': id }, text)));
     for (const id of ['log', 'files', 'figures']) fill($(id));
     $('files-more').hidden = true;
     $('progress-card').hidden = false;
@@ -96,7 +101,7 @@ class RunView {
   /** What goes into the list of what happened. */
   take(event) {
     if (event.type === 'phase') {
-      const title = TITLES[event.phase];
+      const title = TITLES[event.phase] ?? event.phase;
       this.line('note', `${title}.`);
       this.tell(`${title}.`);
     }
@@ -107,6 +112,7 @@ class RunView {
     if (event.type === 'manifest') {
       this.line('note', `The server has ${plural(event.files, 'file')}${event.resources ? ` with ${plural(event.resources, 'resource')}` : ''}.`);
     }
+    if (event.type === 'progress' && event.done === event.total) this.line('note', `${event.task}: ${plural(event.resources, 'resource')}.`);
     if (event.type === 'fileFailed') this.line(event.last ? 'bad' : 'warning', `${event.name}: ${fileProblem(event.message)}${event.last ? '' : ' It is tried again.'}`);
   }
 
@@ -128,7 +134,7 @@ class RunView {
 
   show() {
     const tally = this.#tally;
-    const at = PHASES.findIndex(([id]) => id === tally.phase);
+    const at = this.#phases.findIndex(([id]) => id === tally.phase);
     for (const [index, item] of [...$('phases').children].entries()) {
       const state = this.ended && !this.problem ? 'done' : index < at ? 'done' : index === at ? 'now' : 'later';
       item.dataset.state = state;
@@ -137,7 +143,10 @@ class RunView {
     }
     if (!this.problem) say($('run-title'), this.ended ? 'Finished' : this.stopping ? 'Stopping…' : this.paused ? 'Paused' : (TITLES[tally.phase] ?? 'Starting'));
     const files = `${count(tally.filesDone)} of ${plural(tally.filesKnown, 'file')}`;
-    say($('now'), tally.phase === 'download' || tally.phase === 'finish' ? files : (PHASES[at]?.[2] ?? 'Starting…'));
+    const { step } = tally;
+    const stepText = step && `${step.task}: ${count(step.done)}${step.total === undefined ? '' : ` of ${count(step.total)}`}`;
+    const fetched = tally.filesKnown > 0 && (tally.phase === 'download' || tally.phase === 'finish');
+    say($('now'), stepText ?? (fetched ? files : (this.#phases[at]?.[2] ?? 'Starting…')));
     this.#meter(tally.share);
     const wait = this.ended ? undefined : tally.wait;
     $('wait').hidden = !wait;

@@ -84,7 +84,8 @@ async function bringIn(name, source, onProgress) {
 function row({ folder, status, remembered, time }, { running, resume, remove }) {
   const isRunning = folder.name === running;
   const last = status.runs.at(-1);
-  const [kind, word] = isRunning ? ['', 'Running'] : status.damaged ? ['warn', 'Damaged'] : status.complete ? ['good', 'Complete'] : ['warn', 'Not finished'];
+  const [kind, word] = isRunning ? ['', 'Running'] : status.damaged ? ['warn', 'Damaged'] : status.kind === 'managed' ? ['good', 'Kept up to date'] : status.complete ? ['good', 'Complete'] : ['warn', 'Not finished'];
+  const managed = status.kind === 'managed';
   const resources = status.runs.reduce((sum, job) => sum + job.resources, 0);
   const stored = status.files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
   const server = host(remembered?.server ?? last?.request.fhirUrl ?? folder.name);
@@ -95,10 +96,10 @@ function row({ folder, status, remembered, time }, { running, resume, remove }) 
     'li',
     { class: 'card run-row' },
     h('div', {}, h('h2', {}, server, h('span', { class: `tag ${kind}` }, word)),
-      h('p', {}, `${time ? when(time) : ''} · ${plural(resources, 'resource')} in ${plural(status.files.length, 'file')}, ${bytes(stored)}`)),
+      h('p', {}, `${time ? when(time) : ''} · ${managed ? plural(remembered?.history?.length ?? 0, 'export') : `${plural(resources, 'resource')} in ${plural(status.files.length, 'file')}, ${bytes(stored)}`}`)),
     h('div', { class: 'row' },
       button(isRunning ? 'Watch' : 'Open', {}, () => (location.hash = address)),
-      !isRunning && !status.complete && remembered && button('Resume', {}, () => resume(folder.name)),
+      !isRunning && !status.complete && remembered?.options && button(managed ? 'Get what changed' : 'Resume', {}, () => resume(folder.name)),
       !isRunning && button('Delete', { class: 'quiet danger' }, () => remove(folder))),
   );
 }

@@ -2,8 +2,10 @@
 import { $, chosen, doing, fill, h, pairs } from './dom.js';
 import { engine } from './engine.js';
 import { FormError, readSignIn, setUpKeys, showSignIn } from './keys.js';
+import { showFindings, VERDICTS } from './doctor.js';
+import { checkOrder, WAYS } from './ways.js';
 import { chosenServer, route, showAddress, showServers } from './servers.js';
-import { bytes, explain, host } from './words.js';
+import { bytes, explain, host, plural } from './words.js';
 
 /** The types that the command line exports unless told otherwise. */
 const TYPES = [
@@ -17,7 +19,7 @@ const boxes = () => [...$('types').querySelectorAll('input')];
 
 /**
  * Sets the form up.
- * @param {(order: { server: string, relayed: boolean, client: any, options: object, remember: object }) => void} start
+ * @param {(order: { server: string, relayed: boolean, client: any, order: object, remember: object }) => void} start
  */
 export function setUp(start) {
   fill($('types'), ...TYPES.map((type) => h('label', { class: 'type' }, h('input', { type: 'checkbox', value: type, checked: true }), type)));
@@ -26,6 +28,7 @@ export function setUp(start) {
     $('setup-problem').hidden = true;
     showAddress(chosen('server'));
     $('field-group').hidden = chosen('level') !== 'group';
+    $('field-ids').hidden = chosen('way') !== 'crawl';
     showSignIn();
     showBrief();
   });
@@ -80,9 +83,14 @@ async function ask(resource) {
 }
 
 async function check() {
-  const statement = await ask('metadata');
-  const name = statement.software?.name ?? statement.title ?? statement.name ?? 'FHIR server';
-  return `Connected: ${name}, FHIR ${statement.fhirVersion ?? 'of an unknown version'}.`;
+  fill($('findings'));
+  const { client, server, relayed } = await readClient({ retryDelays: [] });
+  const group = chosen('level') === 'group' && $('group').value.trim();
+  const level = group ? { group } : chosen('level') === 'patient' ? 'patient' : 'system';
+  const report = await client.doctor({ level, types: readTypes() });
+  showFindings($('findings'), report);
+  const blind = report.usable === 'no' && explain({ code: 'network', message: '' }, { server, relayed });
+  return [VERDICTS[report.usable], blind && blind.command && `If it is up: ${blind.command}`].filter(Boolean).join(' ');
 }
 
 async function findGroups() {
@@ -97,23 +105,34 @@ async function findGroups() {
   return `${groups.length === 1 ? '1 group' : `${groups.length} groups`}: ${named.join(', ')}${groups.length > 5 ? ' …' : ''}`;
 }
 
-/** What was filled in, as options of the package's `bulk`. */
-function readOptions() {
+/** The chosen types; none where they are all the usual ones, which the core finds by itself, with the server's own list taken into account. */
+function readTypes() {
+  const picked = boxes().filter(({ checked }) => checked).map(({ value }) => value);
+  const types = [...picked, ...words($('more-types').value)];
+  return picked.length === TYPES.length && types.length === picked.length ? undefined : types;
+}
+
+/** What was filled in: the way, and options of the package for it. */
+function readOrder() {
   const group = $('group').value.trim();
   const level = chosen('level');
   if (level === 'group' && group === '') throw new FormError('The group is missing. Type in its ID, or look for groups.', 'group');
-  const picked = boxes().filter(({ checked }) => checked).map(({ value }) => value);
-  const types = [...picked, ...words($('more-types').value)];
-  if (types.length === 0) throw new FormError('No resource type is chosen.', 'more-types');
-  const filters = $('filters').value.split('\n').map((line) => line.trim()).filter(Boolean);
+  const types = readTypes();
+  if (types?.length === 0) throw new FormError('No resource type is chosen.', 'more-types');
+  const way = chosen('way');
+  const ids = way === 'crawl' ? words($('ids').value) : [];
   return {
-    level: level === 'group' ? { group } : level,
-    // All of the usual ones is what the core does by itself, with the server's own list taken into account.
-    types: picked.length === TYPES.length && types.length === picked.length ? [] : types,
-    typeFilters: filters,
-    defaultFilters: $('default-filters').checked,
-    compress: $('compress').checked,
-    ...($('since').value && { since: $('since').value }),
+    way,
+    hydrate: $('hydrate').checked,
+    options: {
+      level: level === 'group' ? { group } : level,
+      types: types ?? [],
+      typeFilters: $('filters').value.split('\n').map((line) => line.trim()).filter(Boolean),
+      defaultFilters: $('default-filters').checked,
+      compress: $('compress').checked,
+      ...($('since').value && { since: $('since').value }),
+      ...(ids.length > 0 && { ids }),
+    },
   };
 }
 
@@ -126,7 +145,8 @@ function showBrief() {
   const types = picked === TYPES.length && more === 0 ? 'All usual types' : `${picked + more} ${picked + more === 1 ? 'type' : 'types'}`;
   fill($('brief'), ...pairs([
     ['From', host(server?.trim() ?? '') || 'no server yet'],
-    ['Whose data', level === 'group' && $('group').value ? `Group ${$('group').value}` : LEVELS[level]],
+    ['How', WAYS[chosen('way')]],
+    ['Whose data', chosen('way') === 'crawl' && words($('ids').value).length > 0 ? plural(words($('ids').value).length, 'patient') : level === 'group' && $('group').value ? `Group ${$('group').value}` : LEVELS[level]],
     ['Types', types],
     $('since').value && ['Changed since', $('since').value],
   ]));
@@ -139,11 +159,11 @@ async function submit(start) {
   for (const field of document.querySelectorAll('[aria-invalid]')) field.removeAttribute('aria-invalid');
   problem.hidden = true;
   try {
-    const options = readOptions();
+    const order = readOrder();
     const { client, server, relayed } = await readClient();
-    await client.checkBulk(options);
-    const remember = { server, auth: chosen('auth'), clientId: $('client-id').value, key: chosen('key'), options };
-    start({ server, relayed, client, options, remember });
+    await checkOrder(client, order);
+    const remember = { server, auth: chosen('auth'), clientId: $('client-id').value, key: chosen('key'), ...order };
+    start({ server, relayed, client, order, remember });
   } catch (error) {
     problem.hidden = false;
     fill(problem, h('strong', {}, error.message), error.hint && h('span', {}, error.hint), error.code === 'internal' && h('span', {}, 'Please report this.'));
@@ -156,7 +176,7 @@ async function submit(start) {
 }
 
 /** Fills the form with what a run was begun with, to resume it. Tokens and pasted keys were not kept. */
-export function fillIn({ server, auth, clientId, key, options }) {
+export function fillIn({ server, auth, clientId, key, way = 'once', hydrate = false, options }) {
   const radio = (name, value) => document.querySelector(`input[name="${name}"][value="${value}"]`);
   const behind = [...document.querySelectorAll('input[name="server"]')].find(({ value, disabled }) => !disabled && value.startsWith('relay:') && chosenServer(value) === server);
   (behind ?? radio('server', 'other')).checked = true;
@@ -164,6 +184,9 @@ export function fillIn({ server, auth, clientId, key, options }) {
   radio('auth', auth).checked = true;
   $('client-id').value = clientId ?? '';
   if (key) radio('key', key).checked = true;
+  radio('way', way).checked = true;
+  $('hydrate').checked = hydrate;
+  $('ids').value = (options.ids ?? []).join('\n');
   radio('level', typeof options.level === 'object' ? 'group' : options.level).checked = true;
   $('group').value = options.level.group ?? '';
   for (const box of boxes()) box.checked = options.types.length === 0 || options.types.includes(box.value);

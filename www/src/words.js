@@ -37,6 +37,8 @@ export const PHASES = [
   ['kickOff', 'Ask for the export', 'Asking for the export…'],
   ['wait', 'Server prepares files', 'The server is preparing the files…'],
   ['download', 'Download', 'Downloading…'],
+  ['crawl', 'Search', 'Searching, patient by patient…'],
+  ['hydrate', 'Fetch what is referred to', 'Fetching what the resources refer to…'],
   ['finish', 'Finish', 'Finishing…'],
 ];
 
