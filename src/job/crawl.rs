@@ -254,12 +254,16 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         let known = {
             let ledger = self.folder.ledger();
             let types = ledger.crawl.iter().flat_map(|crawl| &crawl.types);
-            let names = types.flat_map(|t| [Some(&t.file), t.outcomes.as_ref().map(|(name, _)| name)]).flatten();
-            layout::set(&mut names.map(|name| format!("{name}{PART}")))
+            let parts = types.flat_map(|t| {
+                let outcomes = t.outcomes.as_ref().map(|(name, _)| name);
+                [t.part.and(Some(&t.file)), outcomes]
+            });
+            layout::set(&mut parts.flatten().map(|name| format!("{name}{PART}")))
         };
         for path in self.folder.data_files().await? {
-            let is_ours = path.ends_with(&format!(".spill{PART}"))
-                || path.contains(".ndjson") && path.contains(PART) && !path.contains(".0");
+            // `Type.ndjson.part` and its like. What a bulk export or hydration has begun is called in other ways.
+            let is_ours = path.split('.').nth(1) == Some("ndjson") && path.contains(PART)
+                || path.ends_with(&format!(".spill{PART}"));
             if is_ours && !known.contains(&path) {
                 self.platform.storage().remove(&path).await?;
             }

@@ -259,6 +259,58 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn a_kill_while_the_missing_are_added_loses_and_doubles_nothing() {
+    for (heals, compress) in [(true, false), (true, true), (false, true)] {
+        let mut config = config(24, &["Patient", "Condition"]);
+        config.bulk.compress = compress;
+        let ending = if compress { ".gz" } else { "" };
+        for at in 1.. {
+            let host = Host::new();
+            let well = Rc::new(Cell::new(false));
+            let healed = well.clone();
+            serve(&host, 24, move |kind, patient, _| {
+                let is_ill = ["p003", "p004", "p020"].contains(&patient) && !healed.get();
+                (kind == "Condition" && is_ill).then(|| Reply::outcome(404, "error", "not-found", patient))
+            });
+            assert_eq!(crawl(&host, &config).unwrap().missing["Condition"], 3);
+            let host = host.restarted();
+            well.set(heals);
+            host.storage.kill_at(at);
+            let was_killed = host.run_until_killed(job::crawl(&host, &config, std::future::pending())).is_none();
+            let host = host.restarted();
+            let report = crawl(&host, &config).unwrap();
+            let here = expected((0..24).filter(|i| heals || ![3, 4, 20].contains(i)));
+            assert_eq!(ids(&host, &format!("Condition.ndjson{ending}")), here, "killed at {at}");
+            assert_eq!(report.missing.get("Condition").copied().unwrap_or_default(), if heals { 0 } else { 3 });
+            let outcomes = host.storage.text(&format!("error/OperationOutcome.ndjson{ending}")).unwrap();
+            assert_eq!(outcomes.lines().count(), 3, "killed at {at}: {outcomes}");
+            assert!(leftovers(&host).is_empty(), "killed at {at}: {:?}", leftovers(&host));
+            if !was_killed {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_goes_and_what_others_have_begun_stays() {
+    let host = Host::new();
+    serve(&host, 2, no_faults);
+    let config = config(2, &["Patient", "Condition"]);
+    host.storage.put(".metadata", json!({"filters": {"Patient": [], "Condition": []}, "kind": "output"}).to_string());
+    for name in [
+        "Condition.ndjson.part",
+        "Condition.ndjson.gz.part.copy",
+        "Condition.7.spill.part",
+        "Medication.referenced.ndjson.gz.part",
+    ] {
+        host.storage.put(name, "x");
+    }
+    crawl(&host, &config).unwrap();
+    assert_eq!(leftovers(&host), ["Medication.referenced.ndjson.gz.part"]);
+}
+
+#[test]
 fn a_run_that_goes_on_asks_for_nobody_twice() {
     let host = Host::new();
     serve(&host, 100, no_faults);
