@@ -1,20 +1,50 @@
 //! The default transport of browsers: `fetch`, over gloo-net.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use gloo_net::http::{Method as FetchMethod, RequestBuilder};
-use js_sys::{Reflect, Uint8Array};
+use js_sys::{Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, ReadableStreamDefaultReader, RequestCache, RequestCredentials, ResponseType};
+use web_sys::{AbortController, RequestCache, RequestCredentials, ResponseType};
 
 use super::convert::text;
 use super::host::JsClock;
 use crate::platform::http::Headers;
 use crate::platform::{Body, BodyCoding, Clock, Http, HttpError, HttpErrorKind, Method, Request, Response};
+
+#[wasm_bindgen]
+extern "C" {
+    type Stream;
+    #[wasm_bindgen(method, catch, js_name = getReader)]
+    fn get_reader(this: &Stream, options: &JsValue) -> Result<Reader, JsValue>;
+
+    /// Either reader; the one that takes no buffer ignores it.
+    type Reader;
+    #[wasm_bindgen(method)]
+    fn read(this: &Reader, into: &Uint8Array) -> Promise;
+}
+
+/// Bytes that are read at once, at most.
+const CHUNK: u32 = 128 << 10;
+
+thread_local! {
+    /// The buffer of a body that has ended. Browsers collect what bodies bring as late as they like: a gigabyte of chunks, each
+    /// in a buffer of its own, had 180 MB in memory at times.
+    static SPARE: RefCell<Option<Uint8Array>> = const { RefCell::new(None) };
+}
+
+/// A reader that fills a buffer of ours, where the browser has it for bodies.
+fn reader(stream: &Stream) -> Option<Reader> {
+    let options = Object::new();
+    let _ = Reflect::set(&options, &JsValue::from_str("mode"), &JsValue::from_str("byob"));
+    stream.get_reader(&options).or_else(|_| stream.get_reader(&JsValue::UNDEFINED)).ok()
+}
 
 /// `fetch`.
 #[derive(Clone)]
@@ -34,7 +64,9 @@ impl Drop for Abort {
 
 /// The body of a response of `fetch`.
 pub(super) struct FetchBody {
-    reader: Option<ReadableStreamDefaultReader>,
+    reader: Option<Reader>,
+    /// What the next chunk goes into, once there was one.
+    buffer: Option<Uint8Array>,
     timeout: Duration,
     clock: JsClock,
     _abort: Abort,
@@ -87,7 +119,8 @@ impl Http for Fetch {
             final_url: response.redirected().then(|| response.url()),
             coding: if coded || filtered { BodyCoding::DecodedByHost } else { BodyCoding::Identity },
             body: FetchBody {
-                reader: response.body().map(|stream| stream.get_reader().unchecked_into()),
+                reader: response.body().and_then(|stream| reader(stream.unchecked_ref())),
+                buffer: None,
                 timeout: request.timeout,
                 clock: self.clock.clone(),
                 _abort: abort,
@@ -100,13 +133,23 @@ impl Body for FetchBody {
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
         let Some(reader) = &self.reader else { return Ok(None) };
         loop {
-            let read = within(&self.clock, self.timeout, JsFuture::from(reader.read())).await?;
+            let buffer = self.buffer.take().or_else(|| SPARE.take());
+            let buffer = buffer.unwrap_or_else(|| Uint8Array::new_with_length(CHUNK));
+            let read = within(&self.clock, self.timeout, JsFuture::from(reader.read(&buffer))).await?;
             let read = read.map_err(|thrown| HttpError::new(HttpErrorKind::Interrupted, text(&thrown)))?;
-            let value = Reflect::get(&read, &JsValue::from_str("value")).unwrap_or_default();
-            match value.dyn_ref::<Uint8Array>() {
-                None => return Ok(None),
-                Some(bytes) if bytes.length() == 0 => {}
-                Some(bytes) => return Ok(Some(bytes.to_vec())),
+            let get = |name: &str| Reflect::get(&read, &JsValue::from_str(name)).unwrap_or_default();
+            let value = get("value");
+            let bytes = value.dyn_ref::<Uint8Array>();
+            // It went to the reader and came back as another object; a reader that takes none has left it alone.
+            self.buffer =
+                if buffer.length() > 0 { Some(buffer) } else { bytes.map(|bytes| Uint8Array::new(&bytes.buffer())) };
+            if get("done").is_truthy() {
+                SPARE.set(self.buffer.take());
+                return Ok(None);
+            }
+            match bytes {
+                Some(bytes) if bytes.length() > 0 => return Ok(Some(bytes.to_vec())),
+                _ => {}
             }
         }
     }
