@@ -13,6 +13,9 @@ const HEADERS = {
 /** What comes through the relay is data: it is never shown, run or kept by the browser. */
 export const DATA_HEADERS = { ...HEADERS, 'cache-control': 'no-store', 'content-security-policy': "sandbox; default-src 'none'" };
 
+/** What has no policy of its own: styles, WebAssembly. */
+export const INERT_HEADERS = HEADERS;
+
 /** The page: its own scripts, workers, styles and wasm; requests to whatever server the user names. */
 export const PAGE_HEADERS = {
   ...HEADERS,

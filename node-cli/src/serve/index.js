@@ -1,7 +1,7 @@
 // `smart-fetch serve`: the demo page, and a relay to FHIR servers that allow no page of another origin.
 import { createServer } from 'node:http';
 import { createFiles } from './files.js';
-import { DATA_HEADERS, PAGE_HEADERS, refusal } from './guard.js';
+import { DATA_HEADERS, INERT_HEADERS, PAGE_HEADERS, refusal } from './guard.js';
 import { createRelay } from './relay.js';
 
 /** The public SMART bulk-data sandbox: it sends no CORS headers on `$export`, status and files. */
@@ -24,7 +24,8 @@ export async function startServe({ page, port = 0, servers = [PUBLIC_SANDBOX], t
   function answer(request, response) {
     const why = refusal(request, own);
     const isData = why !== undefined || request.url.startsWith('/relay/') || request.url === '/serve.json';
-    for (const [name, value] of Object.entries(isData ? DATA_HEADERS : PAGE_HEADERS)) response.setHeader(name, value);
+    const isInert = /^\/assets\/[\w.-]+\.(css|wasm)$/.test(request.url);
+    for (const [name, value] of Object.entries(isData ? DATA_HEADERS : isInert ? INERT_HEADERS : PAGE_HEADERS)) response.setHeader(name, value);
     if (why !== undefined) return response.writeHead(403, { 'content-type': 'text/plain' }).end(`${why}\n`);
     if (request.url.startsWith('/relay/')) return relay.handle(request, response);
     // The secrets of the relay: for the page, in answer to its own request, and nowhere else.
