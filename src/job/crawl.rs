@@ -38,7 +38,7 @@ use crate::event::{Event, Phase};
 use crate::fhir::capability::Capability;
 use crate::fhir::instant::FhirTime;
 use crate::folder::layout::{self, PART};
-use crate::folder::{Log, OutputFolder, metadata};
+use crate::folder::{OutputFolder, log, metadata};
 use crate::http::{Client, redact};
 use crate::platform::{Observer, Platform, Storage};
 use crate::update::{Plan, filters, patients, since};
@@ -519,34 +519,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             (Some(name), _) | (None, Level::Group(name)) => format!("Group/{name}/"),
             _ => String::new(),
         };
-        let log = Log::new(self.platform, "fake-log");
-        log.event(
-            "kickoff",
-            &json!({
-                "exportUrl": redact::url(&self.client.url(&format!("{group}$export"))),
-                "softwareName": null,
-                "softwareVersion": null,
-                "softwareReleaseDate": null,
-                "fhirVersion": null,
-                "requestParameters": {},
-                "errorCode": null,
-                "errorBody": null,
-                "responseHeaders": {},
-            }),
-        );
-        log.event("status_complete", &json!({"transactionTime": time}));
-        let none = json!({"transactionTime": time, "outputFileCount": 0, "deletedFileCount": 0, "errorFileCount": 0});
-        log.event("status_page_complete", &none);
-        let none = json!({
-            "transactionTime": time,
-            "totalOutputFileCount": 0,
-            "totalDeletedFileCount": 0,
-            "totalErrorFileCount": 0,
-            "totalManifests": 1,
-        });
-        log.event("manifest_complete", &none);
-        let none = json!({"files": 0, "resources": 0, "bytes": 0, "attachments": null, "duration": 0});
-        log.event("export_complete", &none);
-        log.close().await
+        let url = redact::url(&self.client.url(&format!("{group}$export")));
+        log::stand_in(self.platform, &url, time, [0; 3]).await
     }
 }

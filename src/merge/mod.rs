@@ -7,8 +7,9 @@
 //! | a deletion | ends what earlier exports gave |
 //! | a Patient who left the cohort (`deleted/Bundle.Patient.*`) | goes with all that has it as its subject or patient |
 //!
-//! Of each type, the exports count that the folder's links lead to: a whole one stands for all before it. Rows are copied byte for byte. Memory: a
-//! bit per row, and 24 MB of entries that are sorted; the rest of the entries is on disk (24 bytes a row, while it runs).
+//! Of each type, the exports count that the folder's links lead to: a whole one stands for all before it. Rows are copied byte
+//! for byte. Memory: a bit per row, and 24 MB of entries that are sorted; the rest of the entries is on disk (24 bytes a row,
+//! while it runs).
 
 mod choose;
 mod copy;
@@ -25,7 +26,7 @@ use crate::event::{Event, Phase};
 use crate::fhir::instant::FhirTime;
 use crate::folder::layout::{LOG, PART};
 use crate::folder::metadata::{self, Kind, Metadata};
-use crate::folder::{Job, JobState, Ledger, Log, data_files};
+use crate::folder::{Job, JobState, Ledger, data_files, log};
 use crate::job::TypeCount;
 use crate::platform::{Observer, Platform, Storage, StorageErrorKind};
 use crate::{Error, ErrorKind, Result};
@@ -213,48 +214,12 @@ async fn finish<P: Platform>(
         ..Job::default()
     });
     ledger.store(state)?;
-    write_log(platform, managed, report, earliest).await?;
+    if let Some(time) = earliest {
+        let base = managed.text("fhir-url").unwrap_or_default().trim_end_matches('/');
+        let group = managed.text("group").map(|group| format!("/Group/{group}")).unwrap_or_default();
+        let counts = [made.len() as u64, report.resources, report.bytes];
+        log::stand_in(platform, &format!("{base}{group}/$export"), time, counts).await?;
+    }
     state.set("complete", report.problems.is_empty());
     save(platform, state).await
-}
-
-/// A log such as tools expect beside the files of an export, as a crawl leaves it: what, as of when, how much.
-async fn write_log<P: Platform>(
-    platform: &P,
-    managed: &Metadata,
-    report: &MergeReport,
-    time: Option<&str>,
-) -> Result<()> {
-    let log = Log::new(platform, "merge");
-    let base = managed.text("fhir-url").unwrap_or_default().trim_end_matches('/');
-    let group = managed.text("group").map(|group| format!("/Group/{group}")).unwrap_or_default();
-    log.event(
-        "kickoff",
-        &json!({
-            "exportUrl": format!("{base}{group}/$export"), "softwareName": null, "softwareVersion": null,
-            "softwareReleaseDate": null, "fhirVersion": null, "requestParameters": {}, "errorCode": null, "errorBody": null,
-            "responseHeaders": {},
-        }),
-    );
-    let files = report.types.len();
-    log.event("status_complete", &json!({ "transactionTime": time }));
-    log.event(
-        "status_page_complete",
-        &json!({ "transactionTime": time, "outputFileCount": files, "deletedFileCount": 0, "errorFileCount": 0 }),
-    );
-    log.event(
-        "manifest_complete",
-        &json!({
-            "transactionTime": time, "totalOutputFileCount": files, "totalDeletedFileCount": 0, "totalErrorFileCount": 0,
-            "totalManifests": 1,
-        }),
-    );
-    log.event(
-        "export_complete",
-        &json!({
-            "files": files, "resources": report.resources, "bytes": report.bytes, "attachments": null,
-            "duration": log.duration(),
-        }),
-    );
-    log.close().await
 }
