@@ -1,7 +1,9 @@
 /**
- * Which of the two wasm files: the one with SIMD (zlib-rs) for every current engine, the baseline (miniz_oxide) for
- * engines without, as in locked-down hospital browsers (DESIGN §3).
+ * Which of the wasm files: the ones with SIMD (zlib-rs) for every current engine, the baseline (miniz_oxide) for engines without,
+ * as in locked-down hospital browsers (DESIGN §3); and of these the small one, or the full one for what only that can do.
  */
+
+/** @typedef {'simd' | 'base' | 'full_simd' | 'full_base'} FileName */
 
 /** The smallest module that uses SIMD: `(func (result v128) i32.const 0 i8x16.splat i8x16.popcnt)`. */
 const SIMD_MODULE = new Uint8Array([
@@ -16,3 +18,14 @@ export function flavour(wanted) {
   if (wanted === 'base' || wanted === 'simd') return wanted;
   return WebAssembly.validate(SIMD_MODULE) ? 'simd' : 'base';
 }
+
+/** What the small files can do, by the names of the core's functions. */
+const SMALL = new Set(['bulk', 'cancelBulk', 'checkBulk', 'resourceTypes', 'single', 'transfer', 'version', 'view']);
+
+/**
+ * The file that has a function of the core.
+ * @param {string} operation
+ * @param {'simd' | 'base'} name
+ * @returns {FileName}
+ */
+export const fileFor = (operation, name) => (SMALL.has(operation) ? name : `full_${name}`);

@@ -78,7 +78,7 @@ export function inThread(environment, readPem) {
      * @param {string} text
      */
     parseIds: async (name, text) => {
-      const core = await environment.load();
+      const core = await environment.load('parseIds');
       try {
         return core.parseIds(name, text);
       } catch (error) {
@@ -86,7 +86,7 @@ export function inThread(environment, readPem) {
       }
     },
     /** The names of groups of hydration tasks. */
-    hydrationTasks: async () => (await environment.load()).hydrationTasks(),
+    hydrationTasks: async () => (await environment.load('hydrationTasks')).hydrationTasks(),
     /** The resource types that are known. */
     resourceTypes: async () => (await environment.load()).resourceTypes(),
     /** The version of the core. */

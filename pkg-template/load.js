@@ -2,44 +2,66 @@
  * Loads the core in a browser.
  */
 import { TransportError } from './errors.js';
-import { flavour } from './flavour.js';
+import { fileFor, flavour } from './flavour.js';
 import * as base from './wasm/smart_fetch_base.js';
+import * as full_base from './wasm/smart_fetch_full_base.js';
+import * as full_simd from './wasm/smart_fetch_full_simd.js';
 import * as simd from './wasm/smart_fetch_simd.js';
 
-/** @typedef {{ name: 'simd' | 'base', module: WebAssembly.Module }} Compiled */
+/** @typedef {import('./flavour.js').FileName} FileName */
+/** @typedef {{ name: FileName, module: WebAssembly.Module }} Compiled */
 
-/** Both glues are imported as such: bundlers make one file of a worker, which has no parts to load later. */
-const GLUES = /** @type {Record<'simd' | 'base', any>} */ ({ simd, base });
+/** All glues are imported as such: bundlers make one file of a worker, which has no parts to load later. */
+const GLUES = /** @type {Record<FileName, any>} */ ({ simd, base, full_simd, full_base });
 
 /** Written out, so that bundlers find the files. */
 const FILES = {
   simd: () => new URL('./wasm/smart_fetch_simd_bg.wasm', import.meta.url),
   base: () => new URL('./wasm/smart_fetch_base_bg.wasm', import.meta.url),
+  full_simd: () => new URL('./wasm/smart_fetch_full_simd_bg.wasm', import.meta.url),
+  full_base: () => new URL('./wasm/smart_fetch_full_base_bg.wasm', import.meta.url),
 };
 
-/** @param {'simd' | 'base'} name */
+/**
+ * @param {FileName} name
+ * @returns {Promise<Compiled>}
+ */
 async function fetchModule(name) {
   const response = await fetch(FILES[name]());
   if (!response.ok) throw new TransportError('interrupted', `${response.url} answered ${response.status}`);
   // Servers that call it something else than application/wasm are common.
-  if (response.headers.get('content-type') !== 'application/wasm') return WebAssembly.compile(await response.arrayBuffer());
-  return WebAssembly.compileStreaming(response);
+  const isWasm = response.headers.get('content-type') === 'application/wasm';
+  return { name, module: await (isWasm ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer())) };
 }
-
-/** @type {Promise<Compiled> | undefined} */
-let compiling;
 
 /**
- * The compiled module, to be shared with workers: loaded once, by its URL beside this module.
- * @returns {Promise<Compiled>}
+ * Something that is made once for each file. A network failure must not stick: the next call tries again.
+ * @template T
+ * @param {(name: FileName) => Promise<T>} make
  */
-export function compile() {
-  const name = flavour();
-  compiling ??= fetchModule(name).then((module) => ({ name, module }));
-  // A network failure must not stick: the next call tries again.
-  compiling.catch(() => (compiling = undefined));
-  return compiling;
+function once(make) {
+  /** @type {Map<FileName, Promise<T>>} */
+  const made = new Map();
+  return (/** @type {string} */ operation) => {
+    const known = flavour();
+    const name = fileFor(operation, known);
+    // The full file can do what the small one can: where it is there, one is enough.
+    const there = made.get(name) ?? made.get(`full_${known}`);
+    if (there) return there;
+    const making = make(name);
+    made.set(name, making);
+    making.catch(() => made.delete(name));
+    return making;
+  };
 }
+
+const compiled = once(fetchModule);
+
+/**
+ * The compiled module that has a function of the core, to be shared with workers: loaded once, by its URL beside this module.
+ * @param {string} [operation]
+ */
+export const compile = (operation = 'transfer') => compiled(operation);
 
 /**
  * The instance of the core of this thread.
@@ -52,12 +74,10 @@ export async function instantiate({ name, module }) {
   return core;
 }
 
-/** @type {Promise<import('./host.d.ts').Core> | undefined} */
-let loading;
+const loaded = once(async (name) => instantiate(await compiled(name.startsWith('full_') ? 'full' : 'transfer')));
 
-/** The core in a browser, loaded once. */
-export function load() {
-  loading ??= compile().then(instantiate);
-  loading.catch(() => (loading = undefined));
-  return loading;
-}
+/**
+ * The core in a browser that has a function, loaded once.
+ * @param {string} [operation]
+ */
+export const load = (operation = 'transfer') => loaded(operation);

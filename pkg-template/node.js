@@ -14,7 +14,7 @@ export { zip } from './save/zip.js';
 export { Tally } from './tally.js';
 
 const environment = {
-  load: () => load(),
+  load,
   createHttp: () => createHttp(),
   createPool,
   importClients: (/** @type {any} */ clients) => importClients(clients, readPem),

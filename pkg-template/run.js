@@ -8,7 +8,7 @@ import { MemoryFolder } from './storage/memory.js';
 /**
  * What an environment brings.
  * @typedef {object} Environment
- * @property {() => Promise<import('./host.d.ts').Core>} load
+ * @property {(operation?: string) => Promise<import('./host.d.ts').Core>} load an instance that has a function of the core
  * @property {() => import('./host.d.ts').Transport | undefined} createHttp a transport for one job; none: `fetch`
  * @property {(folder: import('./host.d.ts').FolderDescriptor, workers?: number) => Pool | undefined} createPool
  * @property {(clients: { clientId: string, keys: any }[]) => Promise<import('./host.d.ts').HostSigner>} importClients
@@ -51,7 +51,8 @@ export function internal(message) {
 export function runner(environment) {
   return async ({ operation, config, clients, workers }, backend, { cancelled = new Promise(() => {}), onEvent, pause, token }, source) => {
     const [core, signer] = await Promise.all([
-      environment.load(),
+      // A Bundle is made by what the full file has.
+      environment.load(/** @type {any} */ (config).bundle ? 'bundle' : operation),
       clients.length === 0 ? undefined : environment.importClients(clients),
     ]);
     if (operation === 'checkBulk' || operation === 'checkCrawl' || operation === 'checkExport' || operation === 'checkHydrate') return core[operation](config);

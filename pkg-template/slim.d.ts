@@ -5,11 +5,11 @@
  * ```js
  * import { Client, flavour, init, openFolder } from 'smart-fetch/slim';
  *
- * await init({ simd: () => fetch('/static/smart_fetch_simd_bg.wasm'), base: () => fetch('/static/smart_fetch_base_bg.wasm') });
+ * await init({ simd: () => fetch('/static/smart_fetch_full_simd_bg.wasm'), base: () => fetch('/static/smart_fetch_full_base_bg.wasm') });
  * const { result } = new Client({ fhirUrl }).bulk(await openFolder('export'));
  * ```
  *
- * The files are `smart-fetch/wasm/smart_fetch_simd_bg.wasm` and `…_base_bg.wasm` of the same version of the package.
+ * The files are `smart-fetch/wasm/smart_fetch_full_simd_bg.wasm` and `…_full_base_bg.wasm` of the same version of the package.
  */
 import type { CopyOptions, Folder } from './index.js';
 

@@ -8,8 +8,8 @@ import { inThread } from './in-thread.js';
 import { importClients } from './keys/webcrypto.js';
 import { checkFolder, persist } from './site.js';
 import { choose, openBackend } from './storage/choose.js';
-import * as base from './wasm/smart_fetch_base.js';
-import * as simd from './wasm/smart_fetch_simd.js';
+import * as base from './wasm/smart_fetch_full_base.js';
+import * as simd from './wasm/smart_fetch_full_simd.js';
 
 export { SmartFetchError } from './errors.js';
 export { zip } from './save/zip.js';

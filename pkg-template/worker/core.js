@@ -34,8 +34,8 @@ let nextStream = 0;
  */
 export const methods = {
   version: async () => (await load()).version(),
-  parseIds: async (name, text) => (await load()).parseIds(name, text),
-  hydrationTasks: async () => (await load()).hydrationTasks(),
+  parseIds: async (name, text) => (await load('parseIds')).parseIds(name, text),
+  hydrationTasks: async () => (await load('hydrationTasks')).hydrationTasks(),
   resourceTypes: async () => (await load()).resourceTypes(),
   execute: (call, descriptor, source, control) =>
     run(call, descriptor && openBackend(descriptor), control, source && openBackend(source)),

@@ -5,7 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 import { clock, random } from '../clock.js';
 import { createHttp } from '../http/node.js';
-import { load } from '../load-node.js';
+import { instantiate } from '../load-node.js';
 import { NodeFolder } from '../storage/node-fs.js';
 import { serve } from './serve.js';
 import { keepTidy } from './tidy-node.js';
@@ -15,6 +15,6 @@ const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPor
 const { compiled, folder } = workerData;
 
 keepTidy();
-const core = await load(compiled);
+const core = await instantiate(compiled);
 const host = { http: createHttp(), storage: new NodeFolder(folder.path), clock, random };
 port.on('message', serve(core, host, (reply) => port.postMessage(reply)));

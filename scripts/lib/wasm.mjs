@@ -1,5 +1,6 @@
-// The two WebAssembly files (DESIGN: numbers behind the choices): `simd` for every current engine, with zlib-rs, and
-// `base`, without SIMD and with miniz_oxide, which the loader takes where SIMD does not validate.
+// The WebAssembly files (DESIGN: numbers behind the choices): `simd` for every current engine, with zlib-rs, and `base`, without
+// SIMD and with miniz_oxide, which the loader takes where SIMD does not validate. Each there is twice: with what pages and
+// workers need from the start, and `full`, with all jobs, which is loaded when one of those is started.
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -7,10 +8,12 @@ import { basename, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Failure, must, root, say, seconds, targetDir } from './run.mjs';
 
-/** What differs between the two files. `cargo` holds the arguments that clippy and the build share. */
+/** What differs between the files. `cargo` holds the arguments that clippy and the build share. */
 export const flavours = [
-  { name: 'simd', rustflags: ['-Ctarget-feature=+simd128'], cargo: [] },
-  { name: 'base', rustflags: [], cargo: ['--no-default-features', '--features', 'miniz'] },
+  { name: 'full_simd', simd: true, cargo: [] },
+  { name: 'full_base', simd: false, cargo: ['--no-default-features', '--features', 'miniz,full'] },
+  { name: 'simd', simd: true, cargo: ['--no-default-features', '--features', 'zlib-rs'] },
+  { name: 'base', simd: false, cargo: ['--no-default-features', '--features', 'miniz'] },
 ];
 
 /** Where the loader of the package reads the files in a clone. Built, never committed. */
@@ -49,19 +52,20 @@ function isCurrent(inputs) {
 }
 
 /** Builds one file into a folder of its own and returns that folder. */
-async function buildFlavour({ name, rustflags, cargo }, env, mode = 'release') {
-  const folder = join(targetDir, `wasm-${name}`);
-  const result = join(folder, 'out');
+async function buildFlavour({ name, simd, cargo }, env, mode = 'release') {
+  // What is built for the same engine shares its dependencies.
+  const folder = join(targetDir, `wasm-${simd ? 'simd' : 'base'}`);
+  const result = join(folder, `out-${name}`);
   rmSync(result, { recursive: true, force: true });
   // Panic messages hold the paths of sources: what we publish must not name the builder's home.
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry/src');
   // The standard library's are local where rustup's rust-src component is installed.
   const library = join(realpathSync((await must('rustc', ['--print', 'sysroot'], { quiet: true })).trim()), 'lib/rustlib/src/rust');
   const places = [[registry, 'crates'], [library, 'rust'], [root, 'smart-fetch']];
-  const flags = [...rustflags, ...places.map(([path, name]) => `--remap-path-prefix=${path}=${name}`)];
+  const flags = [...(simd ? ['-Ctarget-feature=+simd128'] : []), ...places.map(([path, name]) => `--remap-path-prefix=${path}=${name}`)];
   const args = ['build', root, `--${mode}`, '--target', 'web', '--mode', 'no-install', '--no-pack', '--no-gitignore'];
   await must('wasm-pack', [...args, '--out-dir', result, '--out-name', `smart_fetch_${name}`, '--', '--locked', ...cargo], {
-    // A target folder for each, because different flags would otherwise rebuild everything at each turn. The encoded form
+    // A target folder for each engine, because different flags would otherwise rebuild everything at each turn. The encoded form
     // of the flags allows blanks in paths and goes before any RUSTFLAGS of the user.
     env: { ...env, CARGO_TARGET_DIR: folder, CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f') },
   });
@@ -69,7 +73,7 @@ async function buildFlavour({ name, rustflags, cargo }, env, mode = 'release') {
 }
 
 /** Starts the release file in Node: a build that ends with 0 is no proof that the module lives. */
-async function smokeTest(folder, name, env) {
+async function smokeTest(folder, { name, simd }, env) {
   const file = join(folder, `smart_fetch_${name}_bg.wasm`);
   const glue = await import(pathToFileURL(join(folder, `smart_fetch_${name}.js`)).href);
   glue.initSync({ module: readFileSync(file) });
@@ -77,12 +81,12 @@ async function smokeTest(folder, name, env) {
   const version = glue.version();
   if (version !== expected) throw new Failure(`${basename(file)} says version ${version}, Cargo.toml says ${expected}.`);
   const text = await must('wasm-dis', [file], { env, quiet: true });
-  if (/\bv128\./.test(text) !== (name === 'simd')) {
-    throw new Failure(`${basename(file)} ${name === 'simd' ? 'holds no' : 'holds'} SIMD instructions.`);
+  if (/\bv128\./.test(text) !== simd) {
+    throw new Failure(`${basename(file)} ${simd ? 'holds no' : 'holds'} SIMD instructions.`);
   }
 }
 
-/** Builds, tries and places both files, unless nothing they depend on has changed. */
+/** Builds, tries and places the files, unless nothing they depend on has changed. */
 export async function buildWasm(env) {
   const inputs = hashInputs();
   if (isCurrent(inputs)) {
@@ -94,7 +98,7 @@ export async function buildWasm(env) {
     say(`WebAssembly: ${flavour.name}`);
     const started = Date.now();
     const folder = await buildFlavour(flavour, env);
-    await smokeTest(folder, flavour.name, env);
+    await smokeTest(folder, flavour, env);
     built.push(folder);
     process.stdout.write(`${flavour.name} built and started in ${seconds(Date.now() - started)}\n`);
   }
@@ -104,13 +108,18 @@ export async function buildWasm(env) {
   writeFileSync(stamp, JSON.stringify({ inputs, outputs: hashOutputs() }));
 }
 
-/** Builds one file without optimising it. The stamp of the release files goes, so that the tests build those again. */
+/**
+ * Builds one file without optimising it, which stands in for the others. The stamp of the release files goes, so that the tests
+ * build those again.
+ */
 export async function buildForDevelopment(env) {
-  const folder = await buildFlavour(flavours[0], env, 'dev');
+  const [whole, ...others] = flavours;
+  const folder = await buildFlavour(whole, env, 'dev');
   rmSync(out, { recursive: true, force: true });
   cpSync(folder, out, { recursive: true });
-  // So that types can be checked.
-  for (const ending of ['.js', '.d.ts']) cpSync(join(out, `smart_fetch_simd${ending}`), join(out, `smart_fetch_base${ending}`));
+  for (const { name } of others) {
+    for (const ending of ['.js', '.d.ts', '_bg.wasm']) cpSync(join(out, `smart_fetch_${whole.name}${ending}`), join(out, `smart_fetch_${name}${ending}`));
+  }
 }
 
 /** Assembles pkg/, ready for `npm pack`: the hand-written package around the built files. */

@@ -115,6 +115,9 @@ pub(super) async fn bundle<P: Platform>(platform: &P, config: &BulkConfig) -> Re
     if !config.bundle {
         return Ok(());
     }
+    if cfg!(not(feature = "full")) {
+        return Err(Error::new(ErrorKind::Unsupported, "bundle", "The full WebAssembly file is needed to make a Bundle."));
+    }
     let config = LocalConfig { compress: config.compress, folder: None };
     if let Some(made) = bundle::finish(platform, &config).await? {
         platform.observer().event(Event::Note { message: format!("Bundle file '{}' created.", made.name) });
@@ -140,7 +143,12 @@ pub(super) struct Run<'a, 'p, P: Platform> {
     pub(super) managed: Option<&'a Managed<P::Storage>>,
 }
 
-impl<P: Platform> Run<'_, '_, P> {
+impl<'a, P: Platform> Run<'a, '_, P> {
+    /// The rules of a managed export, where this is one. The small WebAssembly files have none.
+    pub(super) fn managed(&self) -> Option<&'a Managed<P::Storage>> {
+        if cfg!(feature = "full") { self.managed } else { None }
+    }
+
     /// Checks the folder against the plan, then does what is left to do. `here`: files that a resumed job has already.
     pub(super) async fn all(&self, plan: &mut Plan, here: usize) -> Result<BulkReport> {
         let folder = self.folder;

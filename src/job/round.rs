@@ -24,7 +24,7 @@ impl<P: Platform> Run<'_, '_, P> {
                 for resource_type in plan.types.iter().filter(|_| first) {
                     self.note(format!("Skipping {resource_type}, already done."));
                 }
-                if self.managed.is_none() {
+                if self.managed().is_none() {
                     bulk::bundle(self.platform, self.config).await?;
                     self.folder.change(|metadata| metadata.set("complete", true));
                     self.folder.save().await?;
@@ -132,7 +132,7 @@ impl<P: Platform> Run<'_, '_, P> {
     /// After everything is here: a second, small export of what changed since the kick-off, where that is wanted and was not
     /// done yet. The server's snapshot may be older than such changes, and the next increment may be a year away.
     async fn reconcile(&self, plan: &Plan, log: &Log<'_, P>) -> Result<bool> {
-        let wanted = self.managed.is_some_and(|managed| managed.reconcile);
+        let wanted = self.managed().is_some_and(|managed| managed.reconcile);
         let Some((types, since)) = self.folder.ledger().to_reconcile().filter(|_| wanted) else { return Ok(false) };
         self.note(format!("Looking for what changed since '{since}', while the export ran."));
         let filters = plan.filters_without_since(&types);
@@ -179,7 +179,7 @@ impl<P: Platform> Run<'_, '_, P> {
 
     /// Notes the patients that are new since an earlier export, before Patient is done.
     pub(super) async fn compare_patients(&self) -> Result<()> {
-        let Some(before) = self.managed.and_then(|managed| managed.before.as_ref()) else { return Ok(()) };
+        let Some(before) = self.managed().and_then(|managed| managed.before.as_ref()) else { return Ok(()) };
         let is_here = |job: Job| {
             let missing = job.missing().any(|(_, file)| file.resource_type.as_deref() == Some("Patient"));
             job.types.iter().any(|t| t == "Patient") && !job.reconciles && !missing

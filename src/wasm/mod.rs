@@ -1,18 +1,27 @@
 //! Bindings: convert, call, convert back.
 //!
+//! Without the feature `full` only what every page and worker needs is bound: bulk exports, transfers, a look into folders. What is
+//! not bound is not linked, so that those files are half as large.
+//!
 //! Each job takes a host object (`Host` of `pkg-template/host.d.ts`) and a promise whose settling cancels it.
 
 #![allow(unreachable_pub)] // wasm_bindgen exports what is `pub`, wherever it stands.
 
 mod convert;
+#[cfg(feature = "full")]
 mod crawl;
+#[cfg(feature = "full")]
 mod doctor;
+#[cfg(feature = "full")]
 mod export;
 mod fetch;
+#[cfg(feature = "full")]
 mod folder;
 mod host;
 mod http;
+#[cfg(feature = "full")]
 mod hydrate;
+#[cfg(feature = "full")]
 mod patients;
 mod storage;
 mod transfers;

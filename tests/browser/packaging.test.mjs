@@ -33,7 +33,7 @@ test('the package in a page', async (t) => {
   const bytesOf = (folder) => readdirSync(folder).filter((name) => name.endsWith('.wasm')).map((name) => [name, readFileSync(join(folder, name))]);
   /** The wasm files in a folder, by what they are called in the package. */
   const emitted = (folder) => bytesOf(folder).map(([, bytes]) => bytesOf(own).find(([, one]) => one.equals(bytes))?.[0]).sort();
-  const BOTH = ['smart_fetch_base_bg.wasm', 'smart_fetch_simd_bg.wasm'];
+  const ALL = ['smart_fetch_base_bg.wasm', 'smart_fetch_full_base_bg.wasm', 'smart_fetch_full_simd_bg.wasm', 'smart_fetch_simd_bg.wasm'];
   const vite = () => {
     rmSync(join(app, 'dist'), { recursive: true, force: true });
     writeFileSync(join(app, 'index.html'), '<!doctype html><script type="module" src="./main.js"></script>');
@@ -46,23 +46,23 @@ test('the package in a page', async (t) => {
     assert.match(await exports(t, app), /simd/);
   });
 
-  await t.test('built by Vite, with just the two wasm files', async (t) => {
+  await t.test('built by Vite, with just the wasm files of the package', async (t) => {
     writeFileSync(join(app, 'main.js'), script('smart-fetch'));
-    assert.deepEqual(emitted(vite()), BOTH);
+    assert.deepEqual(emitted(vite()), ALL);
     assert.match(await exports(t, join(app, 'dist')), /simd/);
   });
 
   await t.test('slim, built by Vite: just the wasm file that the caller loads', async (t) => {
-    const url = "import simd from 'smart-fetch/wasm/smart_fetch_simd_bg.wasm?url';\n";
+    const url = "import simd from 'smart-fetch/wasm/smart_fetch_full_simd_bg.wasm?url';\n";
     const load = `import { init } from 'smart-fetch/slim';\nawait init({ simd: () => fetch(simd) });\n`;
     writeFileSync(join(app, 'main.js'), url + load + script('smart-fetch/slim'));
     const assets = vite();
-    assert.deepEqual(emitted(assets), ['smart_fetch_simd_bg.wasm']);
+    assert.deepEqual(emitted(assets), ['smart_fetch_full_simd_bg.wasm']);
     assert.equal(readdirSync(assets).filter((name) => name.endsWith('.js')).length, 1, 'no worker');
     await exports(t, join(app, 'dist'));
   });
 
-  await t.test('built by webpack, with just the two wasm files', async (t) => {
+  await t.test('built by webpack, with just the wasm files of the package', async (t) => {
     const out = join(app, 'packed');
     writeFileSync(join(app, 'main.js'), script('smart-fetch'));
     // As `webpack --mode production` does it.
@@ -75,7 +75,7 @@ test('the package in a page', async (t) => {
     // It says so of any file of more than 244 KiB.
     const odd = [...errors, ...warnings].map(({ message }) => message).filter((message) => !message.startsWith('asset size limit'));
     assert.deepEqual(odd, []);
-    assert.deepEqual(emitted(out), BOTH);
+    assert.deepEqual(emitted(out), ALL);
     writeFileSync(join(out, 'index.html'), '<!doctype html><script src="main.js"></script>');
     await exports(t, out);
   });

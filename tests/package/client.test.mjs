@@ -9,7 +9,8 @@ import { inspect, promisify } from 'node:util';
 import { Client as BaseClient } from '../../pkg-template/client.js';
 import { Job } from '../../pkg-template/job.js';
 import { runner } from '../../pkg-template/run.js';
-import { flavour } from '../../pkg-template/flavour.js';
+import { fileFor, flavour } from '../../pkg-template/flavour.js';
+import { compile } from '../../pkg-template/load-node.js';
 import { Client, SmartFetchError, memoryFolder, openFolder, version } from '../../pkg-template/node.js';
 import { FIXTURE, folder, sandbox, serve, text } from './helpers.mjs';
 
@@ -219,7 +220,7 @@ test('events: a slow listener gets the latest progress, and no memory is used up
   assert.equal(await job.result, 'done');
 });
 
-test('the two wasm files: picked by what the engine can do, or by SMART_FETCH_WASM', async () => {
+test('the wasm files: picked by what the engine can do, or by SMART_FETCH_WASM', async () => {
   assert.equal(flavour(), 'simd');
   assert.equal(flavour('base'), 'base');
   assert.equal(flavour('nonsense'), 'simd');
@@ -233,6 +234,16 @@ test('the two wasm files: picked by what the engine can do, or by SMART_FETCH_WA
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { env: { ...process.env, SMART_FETCH_WASM: wanted } });
     assert.equal(stdout.trim(), `${wanted} ${expected}`);
   }
+});
+
+test('a function of the core is in the file that is loaded for it; the small one leaves the jobs out', () => {
+  const functions = (operation) => WebAssembly.Module.exports(compile(operation).module).map(({ name }) => name.toLowerCase());
+  for (const operation of ['bulk', 'cancelBulk', 'checkBulk', 'resourceTypes', 'single', 'transfer', 'version', 'view', 'managedExport', 'crawl', 'hydrate', 'verify', 'merge', 'bundle', 'doctor', 'resetLinks', 'parseIds', 'hydrationTasks']) {
+    const has = functions(operation);
+    assert.ok(has.includes(operation.toLowerCase()), `${operation}: ${has}`);
+  }
+  assert.equal(fileFor('bulk', 'base'), 'base');
+  assert.equal(fileFor('crawl', 'simd'), 'full_simd');
 });
 
 test('an engine without SIMD gets the baseline', () => {

@@ -9,7 +9,7 @@ import * as slim from '../../pkg-template/slim.js';
 import { folder, sandbox } from './helpers.mjs';
 
 const { Client, copyFolder, flavour, importFolder, init, memoryFolder, openFolder, version } = slim;
-const FILE = new URL(`../../pkg-template/wasm/smart_fetch_${flavour()}_bg.wasm`, import.meta.url);
+const FILE = new URL(`../../pkg-template/wasm/smart_fetch_full_${flavour()}_bg.wasm`, import.meta.url);
 
 const contentsOf = (path) =>
   new Map(readdirSync(path, { recursive: true }).filter((name) => statSync(join(path, name)).isFile()).map((name) => [name, readFileSync(join(path, name))]));

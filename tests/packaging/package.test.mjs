@@ -13,7 +13,7 @@ test('the npm package', async (t) => {
   await t.test('holds the hand-written files, the built ones and the licence, and nothing else', () => {
     const listed = program('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'pkg-template'], { cwd: root });
     const written = listed.split('\n').map((path) => path.replace('pkg-template/', ''));
-    const built = ['simd', 'base'].flatMap((name) =>
+    const built = ['simd', 'base', 'full_simd', 'full_base'].flatMap((name) =>
       ['.js', '.d.ts', '_bg.wasm', '_bg.wasm.d.ts'].map((end) => `wasm/smart_fetch_${name}${end}`),
     );
     const papers = ['LICENSE', 'README.md', 'CHANGELOG.md'].filter((name) => readdirSync(root).includes(name));
