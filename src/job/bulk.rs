@@ -116,7 +116,11 @@ pub(super) async fn bundle<P: Platform>(platform: &P, config: &BulkConfig) -> Re
         return Ok(());
     }
     if cfg!(not(feature = "full")) {
-        return Err(Error::new(ErrorKind::Unsupported, "bundle", "The full WebAssembly file is needed to make a Bundle."));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "bundle",
+            "The full WebAssembly file is needed to make a Bundle.",
+        ));
     }
     let config = LocalConfig { compress: config.compress, folder: None };
     if let Some(made) = bundle::finish(platform, &config).await? {
