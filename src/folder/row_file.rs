@@ -50,7 +50,7 @@ impl<'a, S: Storage> RowWriter<'a, S> {
     /// without), it is the one that goes on, under its own name.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] where the file that is there is damaged.
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) where the file that is there is damaged.
     pub async fn extend(storage: &'a S, name: &str) -> Result<Self> {
         let other = layout::other_compression(name);
         let name = match storage.stat(name).await? {
@@ -70,7 +70,7 @@ impl<'a, S: Storage> RowWriter<'a, S> {
     /// it is dropped. `None` if they are not there: some hosts keep nothing of an open file.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] where they are damaged.
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) where they are damaged.
     pub async fn resume(storage: &'a S, name: &str, length: u64) -> Result<Option<Self>> {
         let path = part(name);
         let size = storage.stat(&path).await?.map_or(0, |entry| entry.size);

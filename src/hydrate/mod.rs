@@ -3,7 +3,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`tasks`] | the table of tasks |
-//! | [`reference`] | which references lead to resources of this server |
+//! | [`reference`](mod@reference) | which references lead to resources of this server |
 //! | [`media`] | media types and charsets |
 //! | `follow` | a task that reads what references point at |
 //! | `search` | the task that finds roles of practitioners |
