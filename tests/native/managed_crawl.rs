@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use smart_fetch::config::{ExportConfig, ExportMode};
-use smart_fetch::job::Verdict;
+use smart_fetch::job::{self, Verdict};
 
 use crate::ehr::*;
 
@@ -139,4 +139,52 @@ fn a_cohort_that_grows_gets_the_history_of_who_is_new() {
     assert!(error.to_string().starts_with("Could not detect a since value"), "{error}");
     // Other patients without a word about a name: another subfolder.
     assert_eq!(export(&host, &of_ids(&["p3"], config("Condition"))).unwrap().folder, "003.2026-01-01");
+}
+
+#[test]
+fn a_kill_of_an_increment_at_any_storage_call_loses_nobody() {
+    let ehr = start();
+    let base = ehr.0.borrow().resources.clone();
+    let first = |host: &smart_fetch::testing::Host| export(host, &crawl(named(config(TYPES), "one"))).unwrap();
+    let second = |host: &smart_fetch::testing::Host| {
+        host.run_until_killed(job::export(host, &crawl(named(auto(TYPES), "two")), std::future::pending()))
+    };
+    // A new patient with a history, a change, and one who goes.
+    ehr.put("Patient/p4", json!({})).put("Condition/old", of("p4"));
+    ehr.at("2026-02-01T00:00:00Z").put("Condition/c1", json!({"v": 2, "subject": {"reference": "Patient/p1"}}));
+    ehr.delete("Patient/p3").delete("Condition/c3");
+    let now = ehr.0.borrow().resources.clone();
+    let begin = || {
+        let host = ehr.host();
+        ehr.0.borrow_mut().resources = base.clone();
+        ehr.at("2026-01-01T00:00:00Z");
+        first(&host);
+        ehr.0.borrow_mut().resources = now.clone();
+        ehr.at("2026-02-01T00:00:00Z");
+        host
+    };
+    let whole = begin();
+    let before = whole.storage.calls();
+    second(&whole).unwrap().unwrap();
+    let calls = whole.storage.calls() - before;
+    let expected = seen_by_reader(&whole);
+    assert_eq!(metadata(&whole, "002.two")["newPatients"], json!(["p4"]));
+    assert!(expected.contains_key("Condition/old") && !expected.contains_key("Patient/p3") && calls > 80, "{calls}");
+    for call in 1..=calls {
+        let host = begin();
+        host.storage.kill_at(call);
+        assert!(second(&host).is_none(), "call {call}");
+        host.storage.revive();
+        let seen = seen_by_reader(&host);
+        assert!(
+            ["Condition/c1", "Condition/c2", "Patient/p1"].iter().all(|name| seen.contains_key(*name)),
+            "call {call}"
+        );
+        let host = host.restarted();
+        let report = second(&host).unwrap().unwrap_or_else(|error| panic!("call {call}: {error}"));
+        assert_eq!((report.exit_status, report.folder.as_str()), (0, "002.two"), "call {call}");
+        assert_eq!(metadata(&host, "002.two")["newPatients"], json!(["p4"]), "call {call}");
+        assert_eq!(seen_by_reader(&host), expected, "call {call}");
+        assert_eq!(host.storage.paths(), whole.storage.paths(), "call {call}");
+    }
 }
