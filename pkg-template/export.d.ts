@@ -56,3 +56,19 @@ export interface ExportReport {
   /** What was fetched besides. */
   hydration?: HydrateReport;
 }
+
+/** One export in a managed folder. */
+export interface FolderExport {
+  /** Its subfolder. */
+  folder: string;
+  /** Whether everything that belongs to it was done. */
+  complete: boolean;
+  /** Since when it was asked for, as it was given; absent for all. */
+  since?: string;
+  /** The time to which each type is done, ISO 8601. */
+  done: Record<string, string>;
+  /** Patients that were new to the folder with it. */
+  newPatients: number;
+  /** When its state was written last: local time, ISO 8601. */
+  timestamp?: string;
+}

@@ -15,7 +15,7 @@
 
 import type { CrawlOptions, CrawlReport } from './crawl.js';
 import type { DoctorOptions, DoctorReport } from './doctor.js';
-import type { ExportOptions, ExportReport } from './export.js';
+import type { ExportOptions, ExportReport, FolderExport } from './export.js';
 import type { HydrateOptions, HydrateReport, HydrationTask } from './hydrate.js';
 
 /** What went wrong, by what the caller can do about it. */
@@ -205,7 +205,7 @@ export interface SingleOptions {
 export type { CrawlOptions, CrawlReport } from './crawl.js';
 export type { HydrateOptions, HydrateReport, HydrationCount, HydrationTask } from './hydrate.js';
 export type { DoctorCheck, DoctorOptions, DoctorReport } from './doctor.js';
-export type { ExportOptions, ExportReport } from './export.js';
+export type { ExportOptions, ExportReport, FolderExport } from './export.js';
 
 /** What a job tells while it runs. Durations are milliseconds, sizes bytes. */
 export type Event =
@@ -341,6 +341,8 @@ export interface FolderStatus {
   timestamp?: string;
   /** The export jobs, the oldest first. A job can be resumed while the last one is `waiting` or `downloading`. */
   runs: FolderRun[];
+  /** The exports of a managed folder, the oldest first. */
+  exports?: FolderExport[];
   files: FolderFile[];
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::history::{self, Export};
 use super::layout::{self, FileKind};
 use super::ledger::{FileState, Job, JobState, Ledger};
 use super::metadata::Metadata;
@@ -56,6 +57,26 @@ pub struct RunView {
     pub errors: u64,
 }
 
+/// One export in a managed folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportView {
+    /// Its subfolder.
+    pub folder: String,
+    /// Whether everything that belongs to it was done.
+    pub complete: bool,
+    /// Since when it was asked for, as the user wrote it; absent for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The time to which each type is done, ISO 8601.
+    pub done: serde_json::Map<String, serde_json::Value>,
+    /// Patients that were new to the folder with it.
+    pub new_patients: u64,
+    /// When its state was written last: local time, ISO 8601.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+}
+
 /// What a folder holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +91,9 @@ pub struct FolderView {
     pub timestamp: Option<String>,
     /// The export jobs, in order.
     pub runs: Vec<RunView>,
+    /// The exports of a managed folder, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exports: Vec<ExportView>,
     /// Complete data files, by name.
     pub files: Vec<FileView>,
 }
@@ -113,14 +137,28 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
             });
         }
     }
+    let is_managed = metadata.text("kind") == Some("managed");
+    let exports = if is_managed { history::load(platform.storage()).await? } else { Vec::new() };
     files.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(FolderView {
         kind: metadata.text("kind").map(str::to_owned),
         complete: metadata.get("complete").and_then(serde_json::Value::as_bool).unwrap_or_default(),
         timestamp: metadata.text("timestamp").map(str::to_owned),
+        exports: exports.iter().rev().map(export).collect(),
         runs: ledger.jobs.iter().map(run).chain(ledger.crawl.iter().map(crawl)).collect(),
         files,
     })
+}
+
+fn export(export: &Export) -> ExportView {
+    ExportView {
+        folder: export.folder.name.clone(),
+        complete: export.is_complete(),
+        since: export.metadata.text("since").map(str::to_owned),
+        done: export.metadata.done(),
+        new_patients: export.new_patients().count() as u64,
+        timestamp: export.metadata.text("timestamp").map(str::to_owned),
+    }
 }
 
 fn run(job: &Job) -> RunView {
