@@ -338,67 +338,48 @@ async function syncFolder(path) {
   }
 }
 
-/** @implements {FileHandle} */
-class SyncFile {
-  #file;
-
+/** What both kinds of open files share: neither flushing nor closing blocks, for the disk may take its time. */
+class OpenFile {
   /** @param {fs.FileHandle} file */
   constructor(file) {
-    this.#file = file;
+    this.file = file;
   }
 
-  /** @param {Uint8Array} bytes */
-  write(bytes) {
-    try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file.fd, bytes, at, bytes.length - at);
-    } catch (error) {
-      throw storageError(error);
-    }
-  }
-
-  /** Not blocking: the disk may take its time, and other transfers of this thread can go on. */
   flush() {
-    return guarded(() => this.#file.sync());
+    return guarded(() => this.file.sync());
   }
 
   close() {
-    return guarded(() => this.#file.close());
+    return guarded(() => this.file.close());
   }
 
   release() {
-    this.#file.close().catch(() => {});
+    this.file.close().catch(() => {});
   }
 }
 
 /** @implements {FileHandle} */
-class AsyncFile {
-  #file;
-
-  /** @param {fs.FileHandle} file */
-  constructor(file) {
-    this.#file = file;
+class SyncFile extends OpenFile {
+  /** @param {Uint8Array} bytes */
+  write(bytes) {
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.file.fd, bytes, at, bytes.length - at);
+    } catch (error) {
+      throw storageError(error);
+    }
   }
+}
 
+/** @implements {FileHandle} */
+class AsyncFile extends OpenFile {
   /** @param {Uint8Array} view */
   write(view) {
     // The view is gone when this returns.
     const bytes = Uint8Array.from(view);
     return guarded(async () => {
       for (let at = 0; at < bytes.length; ) {
-        at += (await this.#file.write(bytes, at, bytes.length - at)).bytesWritten;
+        at += (await this.file.write(bytes, at, bytes.length - at)).bytesWritten;
       }
     });
-  }
-
-  flush() {
-    return guarded(() => this.#file.sync());
-  }
-
-  close() {
-    return guarded(() => this.#file.close());
-  }
-
-  release() {
-    this.#file.close().catch(() => {});
   }
 }
