@@ -3,13 +3,22 @@ import { $, confirmed, fill, h } from './dom.js';
 import { engine } from './engine.js';
 import { readSignIn } from './keys.js';
 import { recall, remember } from './remembered.js';
-import { leave, showResults } from './results.js';
 import { showProblem, watch } from './run.js';
 import { readRuns, setUpImport, showCount, showRuns } from './runs.js';
 import { route } from './servers.js';
 import { fillIn, setUp, showRoom } from './setup.js';
 import { phasesOf, startOrder, totalsOf } from './ways.js';
 import { explain, host } from './words.js';
+
+/** The view of results, loaded when there will be some. @type {Promise<typeof import('./results.js')> | undefined} */
+let results;
+
+function resultsView() {
+  results ??= import('./results.js');
+  // A network failure must not stick.
+  results.catch(() => (results = undefined));
+  return results;
+}
 
 /** The job at work in this tab: `{ name, job }`. */
 let current;
@@ -23,7 +32,7 @@ async function navigate() {
   const [view, name] = location.hash.slice(1).split('/');
   const wanted = view in VIEWS && (view !== 'run' || current || !$('run-problem').hidden) && (view !== 'results' || name) ? view : 'new';
   const moved = $(`view-${wanted}`).hidden;
-  if (wanted !== 'results') leave();
+  if (wanted !== 'results') results?.then(({ leave }) => leave());
   for (const id of Object.keys(VIEWS)) $(`view-${id}`).hidden = id !== wanted;
   for (const link of document.querySelectorAll('[data-nav]')) {
     if (link.dataset.nav === wanted) link.setAttribute('aria-current', 'page');
@@ -47,6 +56,7 @@ async function open(name) {
     location.hash = '#runs';
     return;
   }
+  const { showResults } = await resultsView();
   await showResults(folder, {
     resume: recall(name)?.options && current?.name !== name ? () => resume(name) : undefined,
     remove: () => remove(folder),
@@ -79,20 +89,21 @@ async function start({ server, relayed, client, order, remember: settings }, nam
   if (folder.storage === 'memory') memoryFolders.set(folder.name, folder);
   remember(folder.name, { ...settings, started: recall(folder.name)?.started ?? now.getTime() });
   const job = startOrder(client, folder, order);
+  resultsView();
   current = { name: folder.name, job };
   location.hash = '#run';
-  const results = `#results/${encodeURIComponent(folder.name)}`;
+  const address = `#results/${encodeURIComponent(folder.name)}`;
   try {
     const report = await watch(job, { server, relayed, folder, phases: phasesOf(order) });
     // What may be long is cut: it is for the eye.
     if (report.failed) remember(folder.name, { report: { ...report, failed: report.failed.slice(0, 100) } });
     if (order.way === 'managed') remember(folder.name, { history: historyOf(recall(folder.name)?.history, report) });
     current = undefined;
-    if (location.hash === '#run') location.hash = results;
+    if (location.hash === '#run') location.hash = address;
   } catch (error) {
     current = undefined;
-    if (error.code === 'cancelled' && location.hash === '#run') location.hash = results;
-    else showFailure(explain(error, { server, relayed }), folder.name, results);
+    if (error.code === 'cancelled' && location.hash === '#run') location.hash = address;
+    else showFailure(explain(error, { server, relayed }), folder.name, address);
   }
   showCount((await readRuns()).length);
 }
@@ -103,9 +114,9 @@ function historyOf(before = [], report) {
   return [...before.filter(({ folder }) => folder !== report.folder), entry].slice(-100);
 }
 
-function showFailure(problem, name, results) {
+function showFailure(problem, name, address) {
   const again = h('button', { type: 'button', class: 'primary', onclick: () => resume(name) }, 'Try again');
-  const look = h('button', { type: 'button', class: 'quiet', onclick: () => (location.hash = results) }, 'See what is here');
+  const look = h('button', { type: 'button', class: 'quiet', onclick: () => (location.hash = address) }, 'See what is here');
   showProblem('bad', problem, h('div', { class: 'row' }, again, look));
 }
 
