@@ -117,20 +117,20 @@ impl<'a> Walker<'a> {
     }
 
     /// Goes into the object that comes next; false if something else does.
-    #[inline]
+    #[inline(always)]
     pub fn object(&mut self) -> bool {
         self.open(b'{')
     }
 
     /// Goes into the array that comes next; false if something else does.
-    #[inline]
+    #[inline(always)]
     pub fn array(&mut self) -> bool {
         self.open(b'[')
     }
 
     #[inline(always)]
     fn open(&mut self, bracket: u8) -> bool {
-        self.rest.0 = self.rest.0.trim_ascii_start();
+        self.rest.0 = without_space(self.rest.0);
         match self.rest.0 {
             [first, inside @ ..] if *first == bracket => {
                 self.rest.0 = inside;
@@ -141,7 +141,7 @@ impl<'a> Walker<'a> {
     }
 
     /// The next key of the object at hand, with its quotes; its value comes next. `None` after the last one: the object is left.
-    #[inline]
+    #[inline(always)]
     pub fn key(&mut self) -> Option<&'a [u8]> {
         if !self.item() {
             return None;
@@ -152,11 +152,11 @@ impl<'a> Walker<'a> {
     }
 
     /// Whether another item of the array (or key of the object) at hand comes; if not, it is left.
-    #[inline]
+    #[inline(always)]
     pub fn item(&mut self) -> bool {
-        let mut rest = self.rest.0.trim_ascii_start();
+        let mut rest = without_space(self.rest.0);
         if let [b',', after @ ..] = rest {
-            rest = after.trim_ascii_start();
+            rest = without_space(after);
         }
         let (rest, more) = match rest {
             [b']' | b'}', after @ ..] => (after, false),
@@ -167,19 +167,19 @@ impl<'a> Walker<'a> {
     }
 
     /// Passes over the value that comes next.
-    #[inline]
+    #[inline(always)]
     pub fn value(&mut self) -> Option<Raw<'a>> {
         self.rest.value()
     }
 
     /// How far we are; for [`Walker::since`].
-    #[inline]
+    #[inline(always)]
     pub fn place(&self) -> usize {
         self.text.len() - self.rest.0.len()
     }
 
     /// What was passed since `place`.
-    #[inline]
+    #[inline(always)]
     pub fn since(&self, place: usize) -> Raw<'a> {
         Raw(self.text[place..self.place()].trim_ascii())
     }
@@ -196,7 +196,7 @@ impl<'a> Members<'a> {
     /// Takes the next value. `None` at the end, and where none can be made out.
     #[inline(always)]
     fn value(&mut self) -> Option<Raw<'a>> {
-        self.0 = self.0.trim_ascii_start();
+        self.0 = without_space(self.0);
         let end = value_end(self.0)?;
         let (value, rest) = self.0.split_at(end);
         self.0 = rest;
@@ -205,7 +205,7 @@ impl<'a> Members<'a> {
 
     #[inline(always)]
     fn colon(&mut self) -> Option<()> {
-        let [b':', rest @ ..] = self.0.trim_ascii_start() else { return None };
+        let [b':', rest @ ..] = without_space(self.0) else { return None };
         self.0 = rest;
         Some(())
     }
@@ -213,11 +213,20 @@ impl<'a> Members<'a> {
     /// Takes the comma; without one, nothing more comes.
     #[inline(always)]
     fn comma(&mut self) {
-        self.0 = match self.0.trim_ascii_start() {
+        self.0 = match without_space(self.0) {
             [b',', rest @ ..] => rest,
             _ => &[],
         };
     }
+}
+
+/// The text from its first byte on that is no white space: mostly all of it.
+#[inline(always)]
+fn without_space(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\n' | b'\t' | b'\r', rest @ ..] = text {
+        text = rest;
+    }
+    text
 }
 
 /// The length of the value at the start of `text`.
