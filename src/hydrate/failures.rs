@@ -1,7 +1,5 @@
 //! What could not be had, as `error/` lists it: an OperationOutcome for each, of the last run of each task.
 
-use std::collections::BTreeSet;
-
 use serde_json::json;
 
 use super::fetch::Failure;
@@ -24,7 +22,7 @@ pub(super) struct Failures<'p, P: Platform> {
     name: String,
     file: Option<RowWriter<'p, P::Storage>>,
     /// Tasks that were run: what an earlier list says of them is out of date.
-    tasks: BTreeSet<&'static str>,
+    tasks: Vec<&'static str>,
     /// The first ones, in words.
     pub(super) examples: Vec<String>,
     /// How many.
@@ -34,12 +32,12 @@ pub(super) struct Failures<'p, P: Platform> {
 impl<'p, P: Platform> Failures<'p, P> {
     pub(super) fn new(platform: &'p P, compress: bool) -> Self {
         let name = format!("{STEM}{}", ending(None, compress));
-        Self { platform, name, file: None, tasks: BTreeSet::new(), examples: Vec::new(), count: 0 }
+        Self { platform, name, file: None, tasks: Vec::new(), examples: Vec::new(), count: 0 }
     }
 
     /// A task is run.
     pub(super) fn of_task(&mut self, task: &'static str) {
-        self.tasks.insert(task);
+        self.tasks.push(task);
     }
 
     /// Lists a failure to get `what` (a reference or a URL).

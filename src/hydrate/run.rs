@@ -1,6 +1,6 @@
 //! A run of tasks over one folder: what they share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::failures::Failures;
@@ -35,12 +35,12 @@ pub(crate) struct Run<'a, 'p, P: Platform> {
     pub(super) record: Rc<Record<'p, P>>,
     pub(super) failures: Failures<'p, P>,
     /// Whether to ask for several resources in one request, by type.
-    batches: BTreeMap<&'static str, bool>,
+    batches: Vec<(&'static str, bool)>,
     capability: &'a Capability,
     /// What is in the folder, by type; of the group at work only.
-    pools: BTreeMap<&'static str, Pool>,
-    /// References that failed in this run, by type, and whether they may be had later: no other task asks for them again.
-    failed: BTreeMap<&'static str, HashMap<u64, bool>>,
+    pools: Vec<(&'static str, Pool)>,
+    /// References that failed in this run, by type, and whether they may be had later (1): no other task asks for them again.
+    failed: Vec<(&'static str, HashMap<u64, u64>)>,
     group: &'static str,
     streak: u32,
     told: i64,
@@ -73,10 +73,10 @@ impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
             attachments_dir: config.attachments_dir.clone(),
             record: Rc::new(Record::recover(platform).await?),
             failures: Failures::new(platform, config.compress),
-            batches: BTreeMap::new(),
+            batches: Vec::new(),
             capability,
-            pools: BTreeMap::new(),
-            failed: BTreeMap::new(),
+            pools: Vec::new(),
+            failed: Vec::new(),
             group: "",
             streak: 0,
             told: 0,
@@ -138,26 +138,27 @@ impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
 
     /// The ids of a type in the folder. [`Run::put_back`] keeps them for the next task.
     pub(super) async fn take_pool(&mut self, resource_type: &'static str) -> Result<Pool> {
-        match self.pools.remove(resource_type) {
-            Some(pool) => Ok(pool),
+        match self.pools.iter().position(|(name, _)| *name == resource_type) {
+            Some(at) => Ok(self.pools.swap_remove(at).1),
             None => pool::known(self.platform.storage(), resource_type).await,
         }
     }
 
     pub(super) fn put_back(&mut self, resource_type: &'static str, pool: Pool) {
-        self.pools.insert(resource_type, pool);
+        self.pools.push((resource_type, pool));
     }
 
     /// Adds an id that came by another way than through the pool.
     pub(super) fn learn(&mut self, resource_type: &'static str, key: u64) {
-        if let Some(pool) = self.pools.get_mut(resource_type) {
+        if let Some((_, pool)) = self.pools.iter_mut().find(|(name, _)| *name == resource_type) {
             pool.insert(key);
         }
     }
 
     /// Whether an earlier task of this run failed to get a resource; and whether it may be had later.
     pub(super) fn failed_before(&self, resource_type: &str, key: u64) -> Option<bool> {
-        self.failed.get(resource_type)?.get(&key).copied()
+        let (_, failed) = self.failed.iter().find(|(name, _)| *name == resource_type)?;
+        failed.get(&key).map(|later| *later == 1)
     }
 
     /// Lists a failure. An error where so many in a row mean that nothing more can be had.
@@ -182,7 +183,11 @@ impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
         key: u64,
         failure: Failure,
     ) -> Result<()> {
-        self.failed.entry(task.output).or_default().insert(key, failure.gave_up);
+        let at = self.failed.iter().position(|(name, _)| *name == task.output).unwrap_or_else(|| {
+            self.failed.push((task.output, HashMap::new()));
+            self.failed.len() - 1
+        });
+        self.failed[at].1.insert(key, u64::from(failure.gave_up));
         self.fail(task, path, failure).await
     }
 
@@ -193,12 +198,18 @@ impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
 
     /// Whether to ask for several resources of a type in one request.
     pub(super) fn in_batches(&mut self, resource_type: &'static str) -> bool {
-        let capability = self.capability;
-        *self.batches.entry(resource_type).or_insert_with(|| capability.finds_by_id(resource_type))
+        if let Some((_, known)) = self.batches.iter().find(|(name, _)| *name == resource_type) {
+            return *known;
+        }
+        let finds = self.capability.finds_by_id(resource_type);
+        self.batches.push((resource_type, finds));
+        finds
     }
 
     /// The server does not find resources of the type by their ids after all.
     pub(super) fn no_batches(&mut self, resource_type: &'static str) {
-        self.batches.insert(resource_type, false);
+        for (_, known) in self.batches.iter_mut().filter(|(name, _)| *name == resource_type) {
+            *known = false;
+        }
     }
 }
