@@ -21,7 +21,8 @@ pub async fn cancel_bulk<P: Platform>(platform: &P, config: &BulkConfig) -> Resu
             "You provided --cancel but no in-progress bulk export was found in the folder.",
         ));
     };
-    let client = Client::new(platform, &config.server, super::bulk::scopes(config)?)?;
+    let client =
+        Client::new(platform, &config.server, super::bulk::scopes(config)?)?.with_max_wait(config.max_poll_delay);
     let status_url = client.resolve(&status_url, client.base())?;
     let deleted = cleanup::delete(&client, &status_url, Retry::Full).await;
     if deleted.is_gone() {

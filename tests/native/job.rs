@@ -494,6 +494,24 @@ fn files_of_unknown_origin_are_not_replaced() {
 }
 
 #[test]
+fn cancelling_waits_no_longer_than_it_is_told_to() {
+    use smart_fetch::platform::Clock;
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.on_call("GET", "/files/p2", |_| Reply::new(410));
+    export(&host, &config()).unwrap();
+    let mut busy = Some(Reply::new(429).header("Retry-After", "200"));
+    host.http.off("DELETE", "/jobs/1");
+    host.http.on_call("DELETE", "/jobs/1", move |_| busy.take().unwrap_or_else(|| Reply::new(202)));
+    let mut config = config();
+    config.max_poll_delay = std::time::Duration::from_secs(70);
+    let begin = host.clock.now_millis();
+    host.run(job::cancel_bulk(&host, &config)).unwrap();
+    let waited = host.clock.now_millis() - begin;
+    assert!((50_000..100_000).contains(&waited), "{waited}");
+}
+
+#[test]
 fn what_a_cancelled_export_had_brought_whole_is_kept() {
     let host = Host::new();
     serve(&host, &usual());
