@@ -8,7 +8,7 @@ const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2}
 /** Headers that belong to the connection, or to how a client asks. */
 const OF_CONNECTION = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'content-encoding', 'vary', 'date']);
 /** Ours, which the reference keeps but never reads. */
-const OURS = new Set(['ledger', 'unlistedFilters']);
+const OURS = new Set(['ledger']);
 const DATA = /\.(ndjson|jsonl)(\.gz)?$/;
 /** A file's size: the reference counts the characters, we count the bytes. */
 const SIZES = new Set(['fileSize', 'bytes']);

@@ -12,7 +12,8 @@ use crate::fhir::instant;
 use crate::platform::Storage;
 
 /// Filters of types that the CapabilityStatement does not list. There in every folder that we have written to: the key
-/// `filters` is the reference's, which compares it as a whole, and has only types that are listed.
+/// `filters` is the reference's, which compares it as a whole, and has only types that are listed. In the file it stands in the
+/// ledger.
 pub const UNLISTED: &str = "unlistedFilters";
 
 /// One export.

@@ -18,7 +18,7 @@ use crate::platform::transfer::{BadLine, Issue};
 use crate::{Error, ErrorKind, Result};
 
 /// The key in `.metadata`.
-const KEY: &str = "ledger";
+pub(super) const KEY: &str = "ledger";
 /// The form of the ledger. A change of it needs a migration here.
 const FORMAT: u64 = 1;
 

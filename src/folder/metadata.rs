@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::history::UNLISTED;
 use super::layout::METADATA;
+use super::ledger::KEY as LEDGER;
 use crate::fhir::instant;
 use crate::platform::{Clock, FileWriter, Platform, Storage, WriteMode};
 use crate::{Error, ErrorKind, Result};
@@ -117,9 +119,11 @@ impl Metadata {
         self.set("kind", self.kind.word());
         self.set("timestamp", now_iso(clock));
         self.set("version", crate::VERSION);
+        move_key(&mut self.map, false);
         let text = serde_json::to_string_pretty(&self.map).map_err(|e| {
             Error::new(ErrorKind::Storage, "save state", format!("The folder's state could not be written: {e}."))
         })?;
+        move_key(&mut self.map, true);
         self.changed = false;
         Ok(Some(ascii(&text)))
     }
@@ -127,6 +131,21 @@ impl Metadata {
     /// Takes note that a text was not written after all.
     pub fn not_written(&mut self) {
         self.changed = true;
+    }
+}
+
+/// Moves our key of unlisted filters out of the ledger or into it: the file has no keys beyond the reference's but the ledger.
+fn move_key(map: &mut Map<String, Value>, out: bool) {
+    if out {
+        let found = map.get_mut(LEDGER).and_then(Value::as_object_mut).and_then(|ledger| ledger.shift_remove(UNLISTED));
+        if let Some(filters) = found {
+            map.insert(UNLISTED.to_owned(), filters);
+        }
+    } else if map.contains_key(LEDGER)
+        && let Some(filters) = map.shift_remove(UNLISTED)
+        && let Some(ledger) = map.get_mut(LEDGER).and_then(Value::as_object_mut)
+    {
+        ledger.insert(UNLISTED.to_owned(), filters);
     }
 }
 
@@ -141,7 +160,10 @@ async fn read_map<S: Storage>(storage: &S) -> Result<Map<String, Value>> {
             .with_hint("Restore it from a backup, or choose another folder; the data files are not touched.")
     };
     match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(map)) => Ok(map),
+        Ok(Value::Object(mut map)) => {
+            move_key(&mut map, true);
+            Ok(map)
+        }
         Ok(_) => Err(wrong("it is no JSON object".to_owned())),
         Err(error) => Err(wrong(error.to_string())),
     }

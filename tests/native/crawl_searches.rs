@@ -27,7 +27,10 @@ fn types_that_nobody_named_are_left_out_where_the_server_refuses_them() {
     let state = metadata(&host);
     let filters: Vec<&String> = state["filters"].as_object().unwrap().keys().collect();
     assert_eq!(filters, ["Patient", "Encounter", "Condition"]);
-    assert!(state["unlistedFilters"].get("Device").is_some() && state["unlistedFilters"].get("Specimen").is_none());
+    assert!(
+        state["ledger"]["unlistedFilters"].get("Device").is_some()
+            && state["ledger"]["unlistedFilters"].get("Specimen").is_none()
+    );
     assert!(host.storage.text("error/OperationOutcome.ndjson").is_none(), "a type that is left out is no error");
     // A named one is asked for, and missed.
     let host = Host::new();
