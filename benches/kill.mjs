@@ -21,6 +21,7 @@ const MODES = { bulk: BulkKill, export: ExportKill, crawl: CrawlKill, hydrate: H
 const KILLS_A_COMMAND = 10;
 /** No kill comes earlier: before that, Node is still loading. In ms. */
 const EARLIEST = 60;
+const TAKEOVER_WAIT = 20_000;
 
 /**
  * @typedef {object} Mode what is killed, and what is looked at. One object serves all rounds.
@@ -35,6 +36,7 @@ const EARLIEST = 60;
 /** Runs one command until it is done, killing it at random. Returns the problems. */
 async function killed(args, { mode, folder, random, seen }) {
   const problems = [];
+  let since = performance.now();
   for (let kills = 0; ; kills += 1) {
     const began = performance.now();
     const spare = kills >= KILLS_A_COMMAND || seen.duration === 0;
@@ -44,6 +46,13 @@ async function killed(args, { mode, folder, random, seen }) {
       if (kills === 0) seen.duration = Math.min(seen.duration || Infinity, performance.now() - began);
       break;
     }
+    // A kill in the milliseconds in which a lock is taken over: the next run has to wait until that is 10 s old.
+    if (code === 1 && /has just taken this folder/.test(errors) && performance.now() - since < TAKEOVER_WAIT) {
+      await new Promise((resolve) => { setTimeout(resolve, 1000); });
+      kills -= 1;
+      continue;
+    }
+    since = performance.now();
     if (code !== null) return [...problems, `ended with ${code} after ${kills} kills: ${errors}`];
     if (spare) return [...problems, `was killed by somebody else`];
     seen.kills += 1;
