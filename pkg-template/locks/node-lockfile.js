@@ -43,7 +43,32 @@ export async function takeLock(folder) {
   } finally {
     await fs.rm(fresh, { force: true });
   }
+  await tidy(folder);
   return { release: () => release(path, own.id) };
+}
+
+/**
+ * Removes what processes left that were killed while they took the lock.
+ * @param {string} folder
+ */
+async function tidy(folder) {
+  for (const name of await fs.readdir(folder)) {
+    if (!/^\.lock\.[0-9a-f-]{36}$/.test(name)) continue;
+    if (!(await mayRun(join(folder, name)))) await fs.rm(join(folder, name), { force: true });
+  }
+}
+
+/**
+ * Whether the process that wrote a file of ours may still run; true where that cannot be told.
+ * @param {string} path
+ */
+async function mayRun(path) {
+  try {
+    const holder = JSON.parse(await fs.readFile(path, 'utf8'));
+    return holder.host !== hostname() || isRunning(holder);
+  } catch {
+    return true;
+  }
 }
 
 /**
@@ -81,7 +106,13 @@ async function replace(folder, fresh, path) {
   await isLeftBehind(path);
   const takeover = join(folder, TAKEOVER);
   const since = await fs.stat(takeover).catch(() => undefined);
-  if (since && Date.now() - since.mtimeMs > TAKEOVER_LIMIT) await fs.rm(takeover, { force: true });
+  if (since) {
+    const left = since.mtimeMs + TAKEOVER_LIMIT - Date.now();
+    // Who was killed while taking over is waited for: two that removed its file at once would both believe to be alone.
+    if (left > 0 && !(await mayRun(takeover))) await new Promise((resolve) => { setTimeout(resolve, left + 50); });
+    const age = Date.now() - since.mtimeMs;
+    if (age > TAKEOVER_LIMIT && (await fs.stat(takeover).catch(() => since)).mtimeMs === since.mtimeMs) await fs.rm(takeover, { force: true });
+  }
   if (!(await place(fresh, takeover))) {
     throw new StorageError('locked', 'another program has just taken this folder');
   }

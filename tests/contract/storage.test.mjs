@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -115,9 +115,22 @@ test('lock: a takeover that was killed does not lock the folder for good', async
   writeFileSync(join(path, '.lock.takeover'), '{}');
   const backend = new NodeFolder(path);
   await fails('locked', () => backend.lock());
-  const { utimesSync } = await import('node:fs');
   utimesSync(join(path, '.lock.takeover'), new Date(Date.now() - 60_000), new Date(Date.now() - 60_000));
   (await backend.lock()).release();
+});
+
+test('lock: what processes left that were killed while they took it is waited for, and removed', async (t) => {
+  const path = folder(t);
+  const dead = JSON.stringify({ id: 'x', pid: 2 ** 22 + 1, started: '', host: hostname() });
+  const fresh = ['.lock.00000000-0000-4000-8000-000000000001', '.lock.00000000-0000-4000-8000-000000000002'];
+  for (const name of ['.lock', '.lock.takeover', fresh[0]]) writeFileSync(join(path, name), dead);
+  const alive = JSON.stringify({ id: 'y', pid: process.pid, started: '', host: hostname() });
+  writeFileSync(join(path, fresh[1]), alive);
+  const before = new Date(Date.now() - 9500);
+  utimesSync(join(path, '.lock.takeover'), before, before);
+  const lock = await new NodeFolder(path).lock();
+  assert.deepEqual(readdirSync(path).sort(), ['.lock', fresh[1]], 'what another process is about to use stays');
+  lock.release();
 });
 
 test('rename: after kill -9 at any moment the file is the old one or the new one, whole', async (t) => {
