@@ -42,7 +42,7 @@ test('a folder is kept up to date, verified, and put together', async (t) => {
   await page.getByRole('button', { name: 'Start the export' }).click();
   await resultsShown(page);
   assert.equal(await page.locator('#history li').count(), 1);
-  assert.match(await page.textContent('#history'), /001\..*resources in/);
+  assert.match(await page.textContent('#history'), /^001\..*: everything/);
 
   await sandbox.setData({ revision: 1 });
   sandbox.clearRequests();
@@ -50,6 +50,7 @@ test('a folder is kept up to date, verified, and put together', async (t) => {
   await page.waitForSelector('#view-run:not([hidden])');
   await resultsShown(page);
   await page.waitForFunction(() => document.querySelectorAll('#history li').length === 2);
+  assert.match(await page.textContent('#history li:first-child'), /^002\..*: what changed/);
   const [kickOff] = sandbox.requests.filter(({ url, method }) => url.includes('$export') && method !== 'OPTIONS');
   assert.match(`${kickOff.url}${kickOff.body}`, /_since/, 'only what changed is asked for');
 

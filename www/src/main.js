@@ -7,7 +7,7 @@ import { showProblem, watch } from './run.js';
 import { readRuns, setUpImport, showCount, showRuns } from './runs.js';
 import { route } from './servers.js';
 import { fillIn, setUp, showRoom } from './setup.js';
-import { phasesOf, startOrder, totalsOf } from './ways.js';
+import { phasesOf, startOrder } from './ways.js';
 import { explain, host } from './words.js';
 
 /** The view of results, loaded when there will be some. @type {Promise<typeof import('./results.js')> | undefined} */
@@ -97,7 +97,6 @@ async function start({ server, relayed, client, order, remember: settings }, nam
     const report = await watch(job, { server, relayed, folder, phases: phasesOf(order) });
     // What may be long is cut: it is for the eye.
     if (report.failed) remember(folder.name, { report: { ...report, failed: report.failed.slice(0, 100) } });
-    if (order.way === 'managed') remember(folder.name, { history: historyOf(recall(folder.name)?.history, report) });
     current = undefined;
     if (location.hash === '#run') location.hash = address;
   } catch (error) {
@@ -108,10 +107,10 @@ async function start({ server, relayed, client, order, remember: settings }, nam
   showCount((await readRuns()).length);
 }
 
-/** What is remembered of the exports in a managed folder, the latest last. */
-function historyOf(before = [], report) {
-  const entry = { folder: report.folder, ended: Date.now(), verdict: report.verdict, ...totalsOf(report) };
-  return [...before.filter(({ folder }) => folder !== report.folder), entry].slice(-100);
+/** Whether a managed folder has an export that later ones can go by. */
+async function isBegun(name) {
+  const folder = (await (await engine()).folders()).find((candidate) => candidate.name === name) ?? memoryFolders.get(name);
+  return (await folder?.status())?.exports?.some(({ complete }) => complete) ?? false;
 }
 
 function showFailure(problem, name, address) {
@@ -139,7 +138,7 @@ async function resume(name) {
   const client = new Client({ ...at.options, auth: await readSignIn() });
   const order = { way: settings.way ?? 'once', hydrate: settings.hydrate ?? false, options: settings.options };
   // The date was for the first export; what comes after it goes by what is here.
-  if (settings.history?.length > 0) order.options = { ...order.options, since: 'auto' };
+  if (order.way === 'managed' && (await isBegun(name))) order.options = { ...order.options, since: 'auto' };
   await start({ ...at, client, order, remember: settings }, name);
 }
 

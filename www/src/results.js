@@ -48,7 +48,7 @@ export async function showResults(folder, { resume, remove }) {
     !managed && ['Resources', count(total)],
     ['Files', count(status.files.length)],
     !managed && ['Stored here', bytes(stored)],
-    managed && remembered?.history && ['Exports', count(remembered.history.length)],
+    managed && ['Exports', count(status.exports?.length)],
     report?.deletions > 0 && ['Deletions', count(report.deletions)],
   ]));
 
@@ -62,20 +62,24 @@ export async function showResults(folder, { resume, remove }) {
   choosing('sample-type', names, names.includes('Patient') ? 'Patient' : names[0], signal, (type) => showSample($('sample'), folder, type, signal));
   await showProblems(folder, status, report, signal);
   showFiles(folder, status);
-  showHistory(remembered?.history);
+  showHistory(status.exports);
   showActions(folder, { resume: status.complete && !managed ? undefined : resume, remove, managed }, signal);
 }
 
 /** The exports of a managed folder, the latest first. */
-function showHistory(history = []) {
-  $('history-card').hidden = history.length === 0;
-  fill($('history'), ...[...history].reverse().map(({ folder, ended, verdict, resources, files }) =>
-    h('li', {}, h('strong', {}, folder), ` ${when(ended)}, ${plural(resources, 'resource')} in ${plural(files, 'file')}${verdict === 'complete' ? '' : ', with problems'}`)));
+function showHistory(exports = []) {
+  $('history-card').hidden = exports.length === 0;
+  fill($('history'), ...[...exports].reverse().map(({ folder, complete, since, newPatients, timestamp }) => {
+    const what = [since === undefined ? 'everything' : 'what changed', newPatients > 0 && plural(newPatients, 'new patient'), !complete && 'not finished'];
+    return h('li', { class: complete ? undefined : 'bad' }, h('strong', {}, folder), ` ${timestamp ? `${when(timestamp)}: ` : ''}${what.filter(Boolean).join(', ')}`);
+  }));
 }
 
 function showVerdict(status, report, run) {
   const missing = run?.missing ?? 0;
-  const [kind, title, text] = status.kind === 'managed'
+  const [kind, title, text] = status.kind === 'managed' && status.exports?.at(-1)?.complete === false
+    ? ['warn', 'The last export is not finished.', 'What is current is from those before it. “Get what changed” goes on with it.']
+    : status.kind === 'managed'
     ? ['good', 'This folder is kept up to date.', 'Below is what is current, from all exports in it. “Get what changed” asks the server for what is new, changed or deleted since.']
     : status.complete && (!report || report.verdict === 'complete') && (run?.errors ?? 0) === 0
     ? ['good', 'The export is complete.', 'Every file was checked: whole, each line a resource of its type, and as many as the server announced.']

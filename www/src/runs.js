@@ -84,7 +84,7 @@ async function bringIn(name, source, onProgress) {
 function row({ folder, status, remembered, time }, { running, resume, remove }) {
   const isRunning = folder.name === running;
   const last = status.runs.at(-1);
-  const [kind, word] = isRunning ? ['', 'Running'] : status.damaged ? ['warn', 'Damaged'] : status.kind === 'managed' ? ['good', 'Kept up to date'] : status.complete ? ['good', 'Complete'] : ['warn', 'Not finished'];
+  const [kind, word] = isRunning ? ['', 'Running'] : status.damaged ? ['warn', 'Damaged'] : status.kind === 'managed' && status.exports?.at(-1)?.complete !== false ? ['good', 'Kept up to date'] : status.complete ? ['good', 'Complete'] : ['warn', 'Not finished'];
   const managed = status.kind === 'managed';
   const resources = status.runs.reduce((sum, job) => sum + job.resources, 0);
   const stored = status.files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
@@ -96,7 +96,7 @@ function row({ folder, status, remembered, time }, { running, resume, remove }) 
     'li',
     { class: 'card run-row' },
     h('div', {}, h('h2', {}, server, h('span', { class: `tag ${kind}` }, word)),
-      h('p', {}, `${time ? when(time) : ''} · ${managed ? plural(remembered?.history?.length ?? 0, 'export') : `${plural(resources, 'resource')} in ${plural(status.files.length, 'file')}, ${bytes(stored)}`}`)),
+      h('p', {}, `${time ? when(time) : ''} · ${managed ? plural(status.exports?.length ?? 0, 'export') : `${plural(resources, 'resource')} in ${plural(status.files.length, 'file')}, ${bytes(stored)}`}`)),
     h('div', { class: 'row' },
       button(isRunning ? 'Watch' : 'Open', {}, () => (location.hash = address)),
       !isRunning && !status.complete && remembered?.options && button(managed ? 'Get what changed' : 'Resume', {}, () => resume(folder.name)),
