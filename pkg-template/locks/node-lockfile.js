@@ -48,11 +48,13 @@ export async function takeLock(folder) {
 }
 
 /**
- * Removes what processes left that were killed while they took the lock.
+ * Removes what processes left that were killed while they took the lock, or while they made a link, which only the holder
+ * of the lock does.
  * @param {string} folder
  */
 async function tidy(folder) {
   for (const name of await fs.readdir(folder)) {
+    if (name.startsWith('.link.')) await fs.rm(join(folder, name), { force: true });
     if (!/^\.lock\.[0-9a-f-]{36}$/.test(name)) continue;
     if (!(await mayRun(join(folder, name)))) await fs.rm(join(folder, name), { force: true });
   }

@@ -126,6 +126,7 @@ test('lock: what processes left that were killed while they took it is waited fo
   for (const name of ['.lock', '.lock.takeover', fresh[0]]) writeFileSync(join(path, name), dead);
   const alive = JSON.stringify({ id: 'y', pid: process.pid, started: '', host: hostname() });
   writeFileSync(join(path, fresh[1]), alive);
+  symlinkSync('001.a/Patient.001.ndjson', join(path, '.link.77.abc'));
   const before = new Date(Date.now() - 9500);
   utimesSync(join(path, '.lock.takeover'), before, before);
   const lock = await new NodeFolder(path).lock();
