@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::history::{self, Export};
 use super::layout::{self, FileKind};
 use super::ledger::{FileState, Job, JobState, Ledger};
+use super::managed::subfolders;
 use super::metadata::Metadata;
 use crate::Result;
 use crate::crawl::state::{CrawlState, Stage};
@@ -138,27 +138,37 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
         }
     }
     let is_managed = metadata.text("kind") == Some("managed");
-    let exports = if is_managed { history::load(platform.storage()).await? } else { Vec::new() };
+    let mut exports = Vec::new();
+    // Not by way of the history, which knows much more: this is in the small WebAssembly files.
+    for subfolder in if is_managed { subfolders(platform.storage()).await? } else { Vec::new() } {
+        let metadata = Metadata::load_any(&platform.storage().within(&subfolder.name)).await?;
+        exports.insert(0, export(subfolder.name, &metadata));
+    }
     files.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(FolderView {
         kind: metadata.text("kind").map(str::to_owned),
-        complete: metadata.get("complete").and_then(serde_json::Value::as_bool).unwrap_or_default(),
+        complete: is_complete(&metadata),
         timestamp: metadata.text("timestamp").map(str::to_owned),
-        exports: exports.iter().rev().map(export).collect(),
+        exports,
         runs: ledger.jobs.iter().map(run).chain(ledger.crawl.iter().map(crawl)).collect(),
         files,
     })
 }
 
-fn export(export: &Export) -> ExportView {
+fn export(folder: String, metadata: &Metadata) -> ExportView {
+    let new = metadata.get("newPatients").and_then(serde_json::Value::as_array);
     ExportView {
-        folder: export.folder.name.clone(),
-        complete: export.is_complete(),
-        since: export.metadata.text("since").map(str::to_owned),
-        done: export.metadata.done(),
-        new_patients: export.new_patients().count() as u64,
-        timestamp: export.metadata.text("timestamp").map(str::to_owned),
+        folder,
+        complete: is_complete(metadata),
+        since: metadata.text("since").map(str::to_owned),
+        done: metadata.done(),
+        new_patients: new.map_or(0, Vec::len) as u64,
+        timestamp: metadata.text("timestamp").map(str::to_owned),
     }
+}
+
+fn is_complete(metadata: &Metadata) -> bool {
+    metadata.get("complete").and_then(serde_json::Value::as_bool).unwrap_or_default()
 }
 
 fn run(job: &Job) -> RunView {
