@@ -63,8 +63,8 @@ export const BULK = [
   },
   {
     name: 'single', steps: [
-      { args: ['single', 'Patient/pt-000001'], stdout: true }, { args: ['single', 'Patient/pt-000001', '--compact'], stdout: true },
-      { args: ['single', 'Patient?_id=pt-000001', '--compact'] }, { args: ['single', 'Patient/none'], stdout: true },
+      { args: ['single', 'Patient/pt-000001'], stdout: true }, { args: ['single', 'Patient/pt-000001', '--compact'], json: true },
+      { args: ['single', 'Patient?_id=pt-000001', '--compact'], json: true }, { args: ['single', 'Patient/none'], stdout: true },
       { args: ['single', 'Foo/1'], stdout: true }, { args: ['single', 'Patient?nonsense=1'], stdout: true },
     ],
   },

@@ -100,7 +100,7 @@ test('hydrate inlines the types that are named, and stores others as files', asy
 test('wrong usage of hydrate is told before anything is sent', async (t) => {
   const { folder, args, server } = await prepare(t);
   const help = await run(['hydrate', '--tasks', 'HELP']);
-  assert.deepEqual([help.code, help.stdout], [0, 'These hydration tasks are supported:\n  all\n  none\n  episodeofcare\n  inline\n  medication\n  observation\n  specimen\n  practitioner\n  location\n  organization\n']);
+  assert.deepEqual([help.code, help.stdout], [0, 'These hydration tasks are supported:\n  all\n  none\n  episodeofcare\n  inline\n  location\n  medication\n  observation\n  organization\n  practitioner\n  specimen\n']);
   for (const [more, words] of [
     [['--tasks', 'foo'], /Unknown hydration task provided: foo/],
     [['--attachments-dir', '../x'], /The attachments folder '\.\.\/x' is no folder inside the output folder/],

@@ -52,7 +52,8 @@ export function asksForHelp(tasks) {
  */
 export async function printTasks(output) {
   const { hydrationTasks } = await import('smart-fetch');
-  const names = ['all', 'none', ...(await hydrationTasks())];
+  // By name, as the reference lists them; they run in another order.
+  const names = ['all', 'none', ...[...(await hydrationTasks())].sort()];
   output.line(`These hydration tasks are supported:\n${names.map((name) => `  ${name}`).join('\n')}`);
   return EXIT.complete;
 }
