@@ -58,7 +58,7 @@ impl<P: Platform> Run<'_, '_, P> {
                     continue;
                 }
             };
-            if plan.times.is_some() {
+            if plan.times().is_some() {
                 // What since has an effect on depends on what is asked for together, which is known only now.
                 plan.settle_since(&types);
                 self.folder.change(|metadata| context::note(metadata, self.capability, plan));
@@ -149,7 +149,7 @@ impl<P: Platform> Run<'_, '_, P> {
     /// What to ask for first. Where `since` is `auto`, a type without an earlier export makes all come whole (I08). One that the
     /// reference would not ask for, and nobody named, is not worth that: it gets a job of its own.
     fn at_once(&self, plan: &Plan, types: Vec<String>) -> Vec<String> {
-        let Some(times) = &plan.times else { return types };
+        let Some(times) = plan.times() else { return types };
         let is_extra = |t: &&String| self.is_extra(plan, t) && !times.contains_key(*t);
         let others: Vec<String> = types.iter().filter(|t| !is_extra(t)).cloned().collect();
         if others.is_empty() { types } else { others }

@@ -141,9 +141,14 @@ impl Plan {
         }
     }
 
+    /// Since when, by type, where `since` is `auto`: in managed exports, which the small WebAssembly files have not.
+    pub fn times(&self) -> Option<&BTreeMap<String, String>> {
+        if cfg!(feature = "full") { self.times.as_ref() } else { None }
+    }
+
     /// Since when a type is asked for; `None` if it comes whole.
     pub fn since_of(&self, resource_type: &str) -> Option<&str> {
-        match &self.times {
+        match self.times() {
             Some(times) => times.get(resource_type).map(String::as_str),
             None => self.since.as_deref(),
         }
@@ -152,7 +157,7 @@ impl Plan {
     /// Works out which types `since` has an effect on where it is `auto`. `together` are those that are asked for at once, with
     /// one `_since` (bulk): they come whole if one of them has to.
     pub fn settle_since(&mut self, together: &[String]) {
-        let Some(times) = &self.times else { return };
+        let Some(times) = self.times() else { return };
         let whole = self.since_mode == Some(SinceMode::Updated) && together.iter().any(|t| !times.contains_key(t));
         let is_since = |t: &&String| times.contains_key(*t) && !(whole && together.contains(t));
         self.since_types = self.since_able.iter().filter(is_since).cloned().collect();
@@ -193,7 +198,7 @@ impl Plan {
     /// Sentences that say since when `types` are asked for, at once where one `_since` stands for all.
     pub fn since_lines(&self, types: &[String]) -> Vec<String> {
         let line = |time: &str| format!("Using since value of '{time}'");
-        match (&self.times, self.since_mode) {
+        match (self.times(), self.since_mode) {
             (Some(times), Some(SinceMode::Created)) => {
                 times.iter().map(|(name, time)| format!("{} for {name}.", line(time))).collect()
             }
