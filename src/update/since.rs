@@ -1,6 +1,6 @@
 //! `since`: by last update where the server can, by date of creation where it cannot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -99,10 +99,15 @@ pub fn back_to_full<'a>(history: &'a [Export], plan: &Plan, resource_type: &str,
 
 /// What a user should know of created mode: changes and deletions that it cannot see.
 pub fn created_warning(plan: &Plan) -> String {
-    let asked = |t: &&String| plan.types.contains(t);
-    let seen: BTreeSet<&String> = plan.since_types.iter().filter(asked).collect();
-    let whole = plan.types.iter().filter(|t| !seen.contains(t)).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let by_date = seen.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(", ");
+    let list = |by_date: bool| {
+        let mut names = String::new();
+        for name in plan.types.iter().filter(|t| plan.since_types.contains(t) == by_date) {
+            names.push_str(if names.is_empty() { "" } else { ", " });
+            names.push_str(name);
+        }
+        names
+    };
+    let (by_date, whole) = (list(true), list(false));
     let misses = if by_date.is_empty() {
         "the server can search none of these types by it.".to_owned()
     } else {
