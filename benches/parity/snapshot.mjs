@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
+/** A time within a URL, encoded or not, or encoded twice. */
+const EMBEDDED = /(\d{4}-\d{2}-\d{2}T\d{2})(:|%3A|%253A)(\d{2})\2(\d{2}(?:\.\d+)?)(Z|(?:[+-]|%2B|%252B)\d{2}\2\d{2})/g;
 /** Headers that belong to the connection, or to how a client asks. */
 const OF_CONNECTION = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'content-encoding', 'vary', 'date']);
 /** Ours, which the reference keeps but never reads. */
@@ -90,7 +92,11 @@ function masker({ since, stamps }) {
     if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, mask(one)]));
     if (typeof value !== 'string') return value;
     if (TIME.test(value)) return maskTime(value);
-    const dated = value.replace(/(?<=[?&]_since=)[^&]+/, (time) => encodeURIComponent(maskTime(decodeURIComponent(time))));
+    const dated = value.replace(EMBEDDED, (text, hour, colon, minutes, seconds, zone) => {
+      const time = `${hour}:${minutes}:${seconds}${zone.replace(/^%2[^B]*B/, '+').replaceAll(colon, ':')}`;
+      // The same instant: the reference writes it anew, we send it as the server did.
+      return maskTime(time) === time ? text : '(time of the run)';
+    });
     return sortedTypes(dated).replaceAll(/(?<=\/Group\/[^/]*) (?=[^/]*\/)/g, '%20').replaceAll(/bulkstatus\/[^/"?]+/g, 'bulkstatus/JOB').replaceAll(/bulkfiles\/[^/"?]+\/\d+/g, 'bulkfiles/JOB/N').replaceAll(/\/eyJ[\w-]+\/|bulkfiles\/\d+\./g, '/JOB/').replaceAll(/[0-9a-f]{16,}/g, 'HEX');
   };
   return mask;
@@ -118,10 +124,9 @@ function logFacts(path, events, mask) {
       if (key === 'requestParameters' && value._type) return [key, { ...mask(value), _type: value._type.split(',').sort().join() }];
       return [key, mask(value)];
     }));
-    // The same instant: the reference writes it anew, we send it as the server did.
-    const whole = canonical({ ...detail, ...rest }).replaceAll(/\(time of the run, (Z|offset)\)(?="|&)|\(time%20of%20the%20run%2C%20(Z|offset)\)/g, '(time of the run)');
+    if (detail.requestParameters?._since?.startsWith('(')) detail.requestParameters._since = '(time of the run)';
     const fields = `${Object.keys(eventDetail).join(',')}${_clientVersion === undefined ? '' : ' client'}${TIME.test(timestamp) && !timestamp.endsWith('Z') ? '' : ` timestamp ${timestamp}`}`;
     const which = eventId.startsWith('download') ? 'download' : String(++n).padStart(2, '0');
-    return `${path}: ${which} ${eventId} of ${job}: ${whole} [${fields}]`;
+    return `${path}: ${which} ${eventId} of ${job}: ${canonical({ ...detail, ...rest })} [${fields}]`;
   });
 }
