@@ -7,6 +7,7 @@ mod crawl;
 mod crawl_report;
 mod export;
 mod hydrate;
+mod interrupt;
 mod logged;
 mod patients;
 mod report;

@@ -20,60 +20,63 @@ const GRACE_MILLIS = 1500;
  * @returns {Promise<number>} exit status
  */
 export async function runJob(job, { settings, output, summary, problems, interrupted }) {
-  const progress = await openProgress(settings.progress ?? 'auto', output, { verbose: settings.verbose, quiet: settings.quiet });
+  let atServer = false;
+  const onEvent = (event) => {
+    if (event.type === 'kickedOff' || (event.type === 'phase' && ['wait', 'download', 'finish'].includes(event.phase))) atServer = true;
+  };
   const began = performance.now();
-  const stop = listenForStop({ job, progress, interrupted });
+  const { report, exitStatus } = await watchJob(job, { settings, output }, () => interrupted(atServer), onEvent);
+  if (report === undefined) return exitStatus;
+  if (settings.progress !== 'json' && !settings.quiet) summary(report, performance.now() - began);
+  problems(report);
+  return exitStatus;
+}
+
+/**
+ * Shows a job while it runs. The first Ctrl-C ends the job; the second, or a job that takes too long about it, the process.
+ * @template Report
+ * @param {import('smart-fetch').Job<Report>} job
+ * @param {Pick<import('./run.js').Invocation, 'settings' | 'output'>} invocation
+ * @param {() => string} interrupted what to say of a job that was told to stop
+ * @param {(event: import('smart-fetch').Event) => void} [onEvent]
+ * @returns {Promise<{ report?: Report, exitStatus: number }>} without a report when it was interrupted
+ */
+export async function watchJob(job, { settings, output }, interrupted, onEvent = () => {}) {
+  const progress = await openProgress(settings.progress ?? 'auto', output, { verbose: settings.verbose, quiet: settings.quiet });
+  let stopped = false;
+  let timer;
+  const leave = () => {
+    progress.stop();
+    Output.lastWords(interrupted());
+    process.exit(EXIT.interrupted);
+  };
+  const listenNoMore = onInterrupt(() => {
+    stopped = true;
+    timer = setTimeout(leave, GRACE_MILLIS);
+    job.cancel();
+  }, leave);
   try {
     for await (const event of job) {
-      stop.seen(event);
+      onEvent(event);
       progress.event(event);
     }
     const report = await job.result;
+    const exitStatus = report.exitStatus ?? EXIT.complete;
     progress.stop();
-    progress.end({ type: 'finished', exitStatus: report.exitStatus, report });
-    if (settings.progress !== 'json' && !settings.quiet) summary(report, performance.now() - began);
-    problems(report);
-    return report.exitStatus;
+    progress.end({ type: 'finished', exitStatus, report });
+    return { report, exitStatus };
   } catch (error) {
     progress.stop();
-    if (stop.requested) {
+    if (stopped) {
       progress.end({ type: 'interrupted', exitStatus: EXIT.interrupted });
-      output.error(stop.words());
-      return EXIT.interrupted;
+      output.error(interrupted());
+      return { exitStatus: EXIT.interrupted };
     }
     const { code, operation, message, hint, retry, status } = error;
     progress.end({ type: 'failed', exitStatus: error.exitStatus ?? EXIT.failed, error: { code, operation, message, hint, retry, status } });
     throw error;
   } finally {
-    stop.listenNoMore();
-  }
-}
-
-/** Ends the job at the first Ctrl-C, and the process at the second, or when the job takes too long about it. */
-function listenForStop({ job, progress, interrupted }) {
-  let atServer = false;
-  const stop = {
-    requested: false,
-    seen(event) {
-      if (event.type === 'kickedOff' || (event.type === 'phase' && ['wait', 'download', 'finish'].includes(event.phase))) atServer = true;
-    },
-    words: () => interrupted(atServer),
-    listenNoMore: () => {},
-  };
-  const leave = () => {
-    progress.stop();
-    Output.lastWords(stop.words());
-    process.exit(EXIT.interrupted);
-  };
-  let timer;
-  const off = onInterrupt(() => {
-    stop.requested = true;
-    timer = setTimeout(leave, GRACE_MILLIS);
-    job.cancel();
-  }, leave);
-  stop.listenNoMore = () => {
     clearTimeout(timer);
-    off();
-  };
-  return stop;
+    listenNoMore();
+  }
 }

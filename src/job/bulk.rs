@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::pin;
 
-use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
+use super::interrupt::{Words, until};
 use super::report::BulkReport;
 use super::{context, logged};
 use crate::auth::{ScopeRequest, assertion};
@@ -63,15 +62,12 @@ pub async fn bulk<P: Platform>(
     cancelled: impl Future<Output = ()>,
 ) -> Result<BulkReport> {
     check_bulk(config)?;
-    // Dropping the job aborts what it started. The folder needs no farewell: it can be resumed after any crash.
-    match select(pin!(run(platform, config)), pin!(cancelled)).await {
-        Either::Left((result, _)) => result,
-        Either::Right(((), _)) => {
-            Err(Error::new(ErrorKind::Cancelled, "bulk", "The export was interrupted; its state is kept.")
-                .retryable()
-                .with_hint("Run the same command again to carry on, or with --cancel to end the job on the server."))
-        }
-    }
+    let words = Words {
+        operation: "bulk",
+        message: "The export was interrupted; its state is kept.",
+        hint: "Run the same command again to carry on, or with --cancel to end the job on the server.",
+    };
+    until(cancelled, words, run(platform, config)).await
 }
 
 async fn run<P: Platform>(platform: &P, config: &BulkConfig) -> Result<BulkReport> {

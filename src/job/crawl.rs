@@ -20,13 +20,12 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
 use super::crawl_report::CrawlReport;
+use super::interrupt::{Words, until};
 use super::{bulk, context};
 use crate::auth::ScopeRequest;
 use crate::config::{BulkConfig, ExportConfig, Level, ServerConfig, SinceMode};
@@ -104,14 +103,12 @@ pub async fn crawl<P: Platform>(
     cancelled: impl Future<Output = ()>,
 ) -> Result<CrawlReport> {
     check_crawl(config)?;
-    match select(pin!(run(platform, config)), pin!(cancelled)).await {
-        Either::Left((result, _)) => result,
-        Either::Right(((), _)) => {
-            Err(Error::new(ErrorKind::Cancelled, "crawl", "The crawl was interrupted; its state is kept.")
-                .retryable()
-                .with_hint("Run the same command again to carry on."))
-        }
-    }
+    let words = Words {
+        operation: "crawl",
+        message: "The crawl was interrupted; its state is kept.",
+        hint: "Run the same command again to carry on.",
+    };
+    until(cancelled, words, run(platform, config)).await
 }
 
 async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<CrawlReport> {

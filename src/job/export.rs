@@ -3,15 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::pin::pin;
 
-use futures_util::future::{Either, select};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::crawl::{self, Crawl};
 use super::crawl_report::CrawlReport;
 use super::hydrate::{HydrateReport, after_export, check_hydrate};
+use super::interrupt::{Words, until};
 use super::report::{BulkReport, Verdict};
 use super::{bulk, context};
 use crate::config::{ExportConfig, ExportMode, HydrateConfig};
@@ -98,14 +97,12 @@ pub async fn export<P: Platform>(
     cancelled: impl Future<Output = ()>,
 ) -> Result<ExportReport> {
     check_export(config)?;
-    match select(pin!(run(platform, config)), pin!(cancelled)).await {
-        Either::Left((result, _)) => result,
-        Either::Right(((), _)) => {
-            Err(Error::new(ErrorKind::Cancelled, "export", "The export was interrupted; its state is kept.")
-                .retryable()
-                .with_hint("Run the same command again to carry on."))
-        }
-    }
+    let words = Words {
+        operation: "export",
+        message: "The export was interrupted; its state is kept.",
+        hint: "Run the same command again to carry on.",
+    };
+    until(cancelled, words, run(platform, config)).await
 }
 
 fn note(platform: &impl Platform, message: String) {

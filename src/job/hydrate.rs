@@ -1,12 +1,11 @@
 //! Hydration: what an export left out, fetched while access lasts.
 
 use std::future::Future;
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use serde::Serialize;
 
+use super::interrupt::{Words, until};
 use super::report::Verdict;
 use crate::auth::ScopeRequest;
 use crate::config::{HydrateConfig, ServerConfig};
@@ -16,7 +15,7 @@ use crate::http::Client;
 use crate::hydrate::tasks::{self, Kind, Task};
 use crate::hydrate::{Run, TaskReport};
 use crate::platform::{Observer, Platform, Storage};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -68,14 +67,12 @@ pub async fn hydrate<P: Platform>(
         let mut rest = tasks::select(&config.tasks)?.into_iter();
         run(platform, config, platform.source(), &mut || rest.next()).await
     };
-    match select(pin!(running), pin!(cancelled)).await {
-        Either::Left((result, _)) => result,
-        Either::Right(((), _)) => {
-            Err(Error::new(ErrorKind::Cancelled, "hydrate", "Hydration was interrupted; what was fetched is kept.")
-                .retryable()
-                .with_hint("Run the same command again to carry on."))
-        }
-    }
+    let words = Words {
+        operation: "hydrate",
+        message: "Hydration was interrupted; what was fetched is kept.",
+        hint: "Run the same command again to carry on.",
+    };
+    until(cancelled, words, running).await
 }
 
 /// Hydrates what an export left in the platform's folder: the tasks that read one of the `exported` types, then those that

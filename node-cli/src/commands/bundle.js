@@ -1,4 +1,5 @@
-import { checkInputFolder, runFolderJob } from '../folder-job.js';
+import { checkInputFolder } from '../input-folder.js';
+import { watchJob } from '../job.js';
 
 /**
  * Makes one Bundle of the files in a folder.
@@ -9,7 +10,7 @@ export async function run({ operand, settings, output }) {
   await checkInputFolder(operand);
   const { bundle, openFolder } = await import('smart-fetch');
   const job = bundle(await openFolder(operand), { compress: !settings['no-compression'], folder: operand });
-  const { report, exitStatus } = await runFolderJob(job, { settings, output }, 'Interrupted. Run the same command again to go on.');
+  const { report, exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Run the same command again to go on.');
   if (report && settings.progress !== 'json' && !settings.quiet) {
     output.line(`Bundle file '${operand.replace(/\/+$/, '')}/${report.name}' created.`);
   }

@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { cohortOptions } from '../cohort.js';
 import { UsageError } from '../exit-codes.js';
-import { checkInputFolder } from '../folder-job.js';
+import { checkInputFolder } from '../input-folder.js';
 import { repeatCommand } from '../interrupt.js';
 import { runJob } from '../job.js';
 import { checkOutputFolder } from '../output-folder.js';

@@ -1,5 +1,6 @@
 import { EXIT, UsageError } from '../exit-codes.js';
-import { checkInputFolder, runFolderJob } from '../folder-job.js';
+import { checkInputFolder } from '../input-folder.js';
+import { watchJob } from '../job.js';
 import { repeatCommand } from '../interrupt.js';
 import { checkOutputFolder } from '../output-folder.js';
 import { openClient } from '../server.js';
@@ -30,7 +31,7 @@ export async function run({ operand, settings, argv, output }) {
   const folder = await openFolder(operand);
   if (sourceDir !== undefined) options.source = await openFolder(sourceDir);
   const interrupted = `Interrupted. What was fetched is kept in '${operand}'. To carry on, run:\n  ${repeatCommand(argv)}`;
-  const { report, exitStatus } = await runFolderJob(client.hydrate(folder, options), { settings, output }, interrupted);
+  const { report, exitStatus } = await watchJob(client.hydrate(folder, options), { settings, output }, () => interrupted);
   if (report) {
     printHydrationProblems(report, operand, output);
     if (exitStatus === EXIT.complete && settings.progress !== 'json' && !settings.quiet) output.line('✨ Done ✨');

@@ -1,5 +1,6 @@
 import { UsageError } from '../exit-codes.js';
-import { checkInputFolder, listed, runFolderJob } from '../folder-job.js';
+import { checkInputFolder, listed } from '../input-folder.js';
+import { watchJob } from '../job.js';
 import { formatBytes, formatCount, formatTable, plural } from '../output.js';
 import { checkOutputFolder } from '../output-folder.js';
 import { oneLine } from '../progress/words.js';
@@ -17,7 +18,7 @@ export async function run({ operand, settings, output }) {
   await checkOutputFolder(out);
   const { merge, openFolder } = await import('smart-fetch');
   const job = merge(await openFolder(operand), await openFolder(out), { compress: !settings['no-compression'] });
-  const { report, exitStatus } = await runFolderJob(job, { settings, output }, 'Interrupted. Run the same command again to start over.');
+  const { report, exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Run the same command again to start over.');
   if (!report) return exitStatus;
   if (settings.progress !== 'json' && !settings.quiet) printMerge(report, out, output);
   const problems = [...report.problems, ...report.bad.map((where) => `Left out: ${where}`)];

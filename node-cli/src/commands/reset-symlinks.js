@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { CommandError, UsageError } from '../exit-codes.js';
-import { runFolderJob } from '../folder-job.js';
+import { watchJob } from '../job.js';
 
 /**
  * Makes the links of a managed folder anew. Says nothing when it has.
@@ -15,6 +15,6 @@ export async function run({ operand, settings, output }) {
   }
   const { openFolder, resetLinks } = await import('smart-fetch');
   const job = resetLinks(await openFolder(operand));
-  const { exitStatus } = await runFolderJob(job, { settings, output }, 'Interrupted. Run the same command again.');
+  const { exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Run the same command again.');
   return exitStatus;
 }

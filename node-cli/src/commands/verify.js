@@ -1,4 +1,5 @@
-import { checkInputFolder, listed, runFolderJob } from '../folder-job.js';
+import { checkInputFolder, listed } from '../input-folder.js';
+import { watchJob } from '../job.js';
 import { formatBytes, formatCount, formatTable, plural } from '../output.js';
 import { checkOutputFolder } from '../output-folder.js';
 import { oneLine } from '../progress/words.js';
@@ -15,7 +16,7 @@ export async function run({ operand, settings, output }) {
   const { openFolder, verify } = await import('smart-fetch');
   const options = temp === undefined ? {} : { temporary: await openFolder(temp) };
   const job = verify(await openFolder(operand), options);
-  const { report, exitStatus } = await runFolderJob(job, { settings, output }, 'Interrupted. Nothing was changed.');
+  const { report, exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Nothing was changed.');
   if (!report) return exitStatus;
   if (json) output.line(JSON.stringify(report, null, 2));
   else if (settings.progress !== 'json' && !quiet) printReport(report, operand, output);

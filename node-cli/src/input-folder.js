@@ -1,0 +1,31 @@
+import { stat } from 'node:fs/promises';
+import { CommandError, UsageError } from './exit-codes.js';
+import { refuseUrl } from './output-folder.js';
+import { formatCount } from './output.js';
+import { oneLine } from './progress/words.js';
+
+/** How many of a kind are named. */
+const NAMED = 20;
+
+/**
+ * Lines of a list: the first of `texts`, and how many there are beyond.
+ * @param {string[]} texts
+ * @param {number} [unnamed] how many there are that are not among the texts
+ */
+export function listed(texts, unnamed = 0) {
+  const named = texts.slice(0, NAMED).map((text) => `\n - ${oneLine(text)}`);
+  const more = texts.length - named.length + unnamed;
+  return [...named, ...(more > 0 ? [`\n - and ${formatCount(more)} more`] : [])].join('');
+}
+
+/**
+ * Sees to it that `path` is a folder that is there.
+ * @param {string | undefined} path as the user wrote it
+ */
+export async function checkInputFolder(path) {
+  if (path === undefined) throw new UsageError('DIR is missing');
+  refuseUrl(path);
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw new CommandError(`Local folder '${path}' does not exist.`);
+  if (!found.isDirectory()) throw new UsageError(`Expected a folder, but '${path}' is a file.`);
+}
