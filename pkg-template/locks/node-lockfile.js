@@ -19,6 +19,9 @@ const TAKEOVER = '.lock.takeover';
 /** When a takeover that has not ended must have been killed, in milliseconds. */
 const TAKEOVER_LIMIT = 10_000;
 
+/** When a file that a process writes on its way to the lock must have been left behind, in milliseconds. */
+const STALE = 3 * TAKEOVER_LIMIT;
+
 /**
  * @typedef {object} Holder
  * @property {string} id of this lock, to tell it from any other
@@ -54,22 +57,35 @@ export async function takeLock(folder) {
  */
 async function tidy(folder) {
   for (const name of await fs.readdir(folder)) {
-    if (name.startsWith('.link.')) await fs.rm(join(folder, name), { force: true });
-    if (!/^\.lock\.[0-9a-f-]{36}$/.test(name)) continue;
-    if (!(await mayRun(join(folder, name)))) await fs.rm(join(folder, name), { force: true });
+    const path = join(folder, name);
+    if (name.startsWith('.link.')) await fs.rm(path, { force: true });
+    else if (name === TAKEOVER || /^\.lock\.[0-9a-f-]{36}$/.test(name)) await removeStale(path);
   }
 }
 
 /**
- * Whether the process that wrote a file of ours may still run; true where that cannot be told.
+ * Removes a file of ours whose writer is gone, or old where that cannot be told: these files live for seconds. Should its
+ * process come back to life, it finds that it has no lock.
  * @param {string} path
  */
-async function mayRun(path) {
+async function removeStale(path) {
+  const since = await fs.stat(path).catch(() => undefined);
+  const runs = await writerRuns(path);
+  if (!since || runs || (runs === undefined && Date.now() - since.mtimeMs < STALE)) return;
+  // Somebody else may have put another one in its place by now.
+  if ((await fs.stat(path).catch(() => undefined))?.ino === since.ino) await fs.rm(path, { force: true });
+}
+
+/**
+ * Whether the process that wrote a file of ours still runs; undefined where that cannot be told.
+ * @param {string} path
+ */
+async function writerRuns(path) {
   try {
     const holder = JSON.parse(await fs.readFile(path, 'utf8'));
-    return holder.host !== hostname() || isRunning(holder);
+    return holder.host === hostname() ? isRunning(holder) : undefined;
   } catch {
-    return true;
+    return undefined;
   }
 }
 
@@ -111,7 +127,7 @@ async function replace(folder, fresh, path) {
   if (since) {
     const left = since.mtimeMs + TAKEOVER_LIMIT - Date.now();
     // Who was killed while taking over is waited for: two that removed its file at once would both believe to be alone.
-    if (left > 0 && !(await mayRun(takeover))) await new Promise((resolve) => { setTimeout(resolve, left + 50); });
+    if (left > 0 && (await writerRuns(takeover)) === false) await new Promise((resolve) => { setTimeout(resolve, left + 50); });
     const age = Date.now() - since.mtimeMs;
     if (age > TAKEOVER_LIMIT && (await fs.stat(takeover).catch(() => since)).mtimeMs === since.mtimeMs) await fs.rm(takeover, { force: true });
   }

@@ -29,7 +29,8 @@ pub(super) struct Output {
     ledger: Ledger,
     /// The Bundle that has taken the place of the data files.
     bundle: Option<String>,
-    names: BTreeSet<String>,
+    /// What is there, with its size in bytes.
+    sizes: BTreeMap<String, u64>,
 }
 
 /// What a file turned out to hold.
@@ -56,7 +57,7 @@ impl Output {
                 }
                 Err(error) => return Err(error),
             };
-        let (mut files, mut names) = (Vec::new(), BTreeSet::new());
+        let (mut files, mut sizes) = (Vec::new(), BTreeMap::new());
         for folder in ["", "error", "deleted"] {
             files.extend(data_files(storage, folder).await?);
             for entry in storage.list(folder).await?.into_iter().filter(|entry| !entry.is_dir) {
@@ -65,18 +66,17 @@ impl Output {
                 if is_temporary {
                     report.problem(at(&name), "was left by a run that was interrupted");
                 }
-                report.bytes += entry.size;
-                names.insert(name);
+                sizes.insert(name, entry.size);
             }
         }
         let bundle =
-            ["Bundle.json", "Bundle.json.gz"].into_iter().find(|name| names.contains(*name)).map(str::to_owned);
-        Ok(Self { prefix: prefix.to_owned(), files, metadata, ledger, bundle, names })
+            ["Bundle.json", "Bundle.json.gz"].into_iter().find(|name| sizes.contains_key(*name)).map(str::to_owned);
+        Ok(Self { prefix: prefix.to_owned(), files, metadata, ledger, bundle, sizes })
     }
 
     /// Whether there is nothing that an export has made.
     pub(super) fn is_empty(&self) -> bool {
-        self.metadata.is_none() && self.files.is_empty() && !self.names.contains(METADATA) && self.bundle.is_none()
+        self.metadata.is_none() && self.files.is_empty() && !self.sizes.contains_key(METADATA) && self.bundle.is_none()
     }
 
     /// The server's base URL, where the ledger says it.
@@ -103,6 +103,7 @@ impl Output {
         let mut read = BTreeMap::new();
         for file in &self.files {
             report.files += 1;
+            report.bytes += self.sizes.get(&file.path).copied().unwrap_or_default();
             let is_data = !file.path.contains('/');
             let ids = is_data.then_some(&mut *ids);
             if let Some(found) = self.read(storage, &file.path, ids, steps, report).await? {
@@ -127,6 +128,7 @@ impl Output {
         let Some(name) = &self.bundle else { return Ok(()) };
         if let Some(found) = self.read(storage, name, Some(ids), steps, report).await? {
             report.files += 1;
+            report.bytes += self.sizes.get(name).copied().unwrap_or_default();
             report.resources += found.rows;
             for (kind, count) in found.types {
                 report.types.entry(kind).or_default().resources += count;
@@ -164,7 +166,7 @@ impl Output {
                     continue;
                 }
                 let is_bundled = self.bundle.is_some() && file.kind == FileKind::Output;
-                let gone: Vec<&String> = names.iter().filter(|name| !self.names.contains(*name)).collect();
+                let gone: Vec<&String> = names.iter().filter(|name| !self.sizes.contains_key(*name)).collect();
                 if is_bundled && gone.len() == names.len() {
                     bundled += file.resources.unwrap_or_default();
                     continue;
@@ -203,7 +205,7 @@ impl Output {
             if let Some(rows) = read.get(name).filter(|rows| **rows != state.resources) {
                 let text = format!("holds {rows} rows, but {} were received", state.resources);
                 report.problem(self.at(name), text);
-            } else if state.resources > 0 && !self.names.contains(name) {
+            } else if state.resources > 0 && !self.sizes.contains_key(name) {
                 if self.bundle.is_some() {
                     bundled += state.resources;
                 } else {

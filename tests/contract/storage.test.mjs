@@ -134,6 +134,37 @@ test('lock: what processes left that were killed while they took it is waited fo
   lock.release();
 });
 
+test('lock: files of processes that were killed before they had said who they are go, too', async (t) => {
+  const path = folder(t);
+  const [old, young] = ['.lock.00000000-0000-4000-8000-000000000003', '.lock.00000000-0000-4000-8000-000000000004'];
+  for (const name of [old, young, '.lock.takeover']) writeFileSync(join(path, name), '');
+  const before = new Date(Date.now() - 60_000);
+  for (const name of [old, '.lock.takeover']) utimesSync(join(path, name), before, before);
+  const lock = await new NodeFolder(path).lock();
+  assert.deepEqual(readdirSync(path).sort(), ['.lock', young], 'what another process may just be writing stays');
+  lock.release();
+});
+
+test('lock: a process that is killed at any moment while it takes the lock leaves nothing that stays', async (t) => {
+  const path = folder(t);
+  for (let round = 0; round < 12; round += 1) {
+    // A lock that was left behind, so that half of the rounds come to the takeover.
+    if (round % 2 === 0) writeFileSync(join(path, '.lock'), JSON.stringify({ id: 'x', pid: 2 ** 22 + 1, started: '', host: hostname() }));
+    const child = run(path, "say('go'); for (;;) (await backend.lock()).release();");
+    await once(child.stdout, 'data');
+    await new Promise((resolve) => { setTimeout(resolve, round); });
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    // As if the next run came a minute later.
+    const before = new Date(Date.now() - 60_000);
+    for (const name of readdirSync(path)) utimesSync(join(path, name), before, before);
+    const lock = await new NodeFolder(path).lock();
+    assert.deepEqual(readdirSync(path), ['.lock']);
+    lock.release();
+    assert.deepEqual(readdirSync(path), []);
+  }
+});
+
 test('rename: after kill -9 at any moment the file is the old one or the new one, whole', async (t) => {
   const path = folder(t);
   const size = 300_000;

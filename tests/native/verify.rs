@@ -68,6 +68,24 @@ fn a_good_export_is_good() {
 }
 
 #[test]
+fn what_a_killed_process_left_of_its_lock_is_no_part_of_the_export() {
+    let storage = exported();
+    let report = run(&storage).unwrap();
+    let data: usize = [
+        "Condition.001.ndjson.gz",
+        "Patient.001.ndjson.gz",
+        "Patient.002.ndjson.gz",
+        "error/OperationOutcome.001.ndjson.gz",
+    ]
+    .iter()
+    .map(|name| storage.bytes(name).unwrap().len())
+    .sum();
+    assert_eq!(report.bytes, data as u64, "bytes are those of the data files");
+    storage.put(".lock.00000000-0000-4000-8000-000000000003", "{\"pid\":1");
+    assert_eq!(run(&storage).unwrap(), report);
+}
+
+#[test]
 fn each_damage_is_named() {
     let expect = |found: Vec<String>, words: &[&str]| {
         assert_eq!(found.len(), words.len(), "{found:?}");
