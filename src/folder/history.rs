@@ -87,6 +87,11 @@ impl Export {
         Some(filters)
     }
 
+    /// What narrows a bulk export beside filters and time: some patients, some elements, an end.
+    pub fn narrowing(&self) -> impl Iterator<Item = Option<&Value>> {
+        ["patients", "elements", "until"].into_iter().map(|key| self.request.as_ref()?.get(key))
+    }
+
     /// The types that were asked for.
     pub fn types(&self) -> impl Iterator<Item = &str> {
         let of = |key: &str| self.metadata.get(key).and_then(Value::as_object).into_iter().flatten();

@@ -146,8 +146,9 @@ fn current(exports: &[Export], resource_type: &str) -> Vec<usize> {
             continue;
         }
         found.push(index);
-        // What is not whole takes nothing's place.
-        if export.is_since(resource_type) || export.done(resource_type).is_none() {
+        // What is not whole takes nothing's place, nor what is of some patients, or some elements.
+        let is_part = export.narrowing().flatten().next().is_some();
+        if export.is_since(resource_type) || export.done(resource_type).is_none() || is_part {
             continue;
         }
         if filters.is_empty() {

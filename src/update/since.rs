@@ -65,30 +65,37 @@ pub fn auto(history: &[Export], plan: &Plan, request: Option<&Value>) -> BTreeMa
 /// alternatives), the same meaning of `since`, the same request otherwise (I08); a crawl, which has no request, fetches all of
 /// patients that are new.
 pub fn matches(export: &Export, plan: &Plan, resource_type: &str, request: Option<&Value>) -> bool {
-    let mode = export.metadata.text("sinceMode");
-    if matches!((mode, plan.since_mode), (Some(found), Some(ours)) if found != ours.text()) {
-        return false;
-    }
     let (Some(found), Some(ours)) = (export.filters(resource_type), plan.filters.get(resource_type)) else {
         return false;
     };
     let is_covered = if ours.is_empty() { found.is_empty() } else { ours.iter().all(|f| found.contains(f.as_str())) };
     let is_same = match (&export.request, request) {
-        // A crawl of some patients is not what a bulk export goes on from.
-        (_, Some(_)) if export.crawled.as_ref().is_some_and(|crawl| crawl.get("ids").is_some()) => false,
+        // A crawl of some patients is not what a bulk export goes on from. Whose the Patients in a folder are is not known.
+        (_, Some(_)) if export.crawled.as_ref().is_some_and(|crawl| crawl.get("level").is_none()) => false,
         (Some(found), Some(ours)) => found == ours,
-        _ => true,
+        _ => request.is_some() || export.narrowing().flatten().next().is_none(),
     };
-    is_covered && is_same && export.done(resource_type).is_some()
+    is_covered && is_same && is_done(export, plan, resource_type)
 }
 
-/// The exports before `current` that hold what was there of a type: back to the last full one.
+/// Whether a type is done, in what is the same meaning of `since`.
+fn is_done(export: &Export, plan: &Plan, resource_type: &str) -> bool {
+    let mode = export.metadata.text("sinceMode");
+    let is_other = matches!((mode, plan.since_mode), (Some(found), Some(ours)) if found != ours.text());
+    !is_other && export.done(resource_type).is_some()
+}
+
+/// The exports before `current` that hold what was there of a type: back to the last full one. Not those with more filters, or
+/// of other patients: what `current` lacks of them it was not asked for.
 pub fn back_to_full<'a>(history: &'a [Export], plan: &Plan, resource_type: &str, current: &Export) -> Vec<&'a Export> {
     let mut found = Vec::new();
-    for export in history.iter().filter(|export| matches(export, plan, resource_type, None)) {
-        if export.folder == current.folder {
-            continue;
-        }
+    let is_alike = |export: &&Export| {
+        export.folder != current.folder
+            && is_done(export, plan, resource_type)
+            && export.filters(resource_type) == current.filters(resource_type)
+            && export.narrowing().eq(current.narrowing())
+    };
+    for export in history.iter().filter(is_alike) {
         found.push(export);
         if !export.is_since(resource_type) {
             break;

@@ -22,6 +22,7 @@ mod doctor;
 mod ehr;
 mod export;
 mod host_tokens;
+mod hostile;
 mod http;
 mod hydrate;
 mod hydrate_inline;
