@@ -125,6 +125,11 @@ fn parse(scope: &str) -> Option<Scope<'_>> {
     (v1 || v2).then_some(Scope { kind, v2, permissions, restricted })
 }
 
+/// Whether a server tells what it grants in SMART's words at all.
+pub fn is_readable(granted: &str) -> bool {
+    granted.split([' ', ',']).any(|scope| parse(scope).is_some())
+}
+
 /// What was asked for and is not in `granted` (B10): types that cannot be read in full, and other scopes verbatim. Empty
 /// if everything was granted.
 pub fn missing(asked: &str, granted: &str) -> Vec<String> {

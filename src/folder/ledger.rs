@@ -184,6 +184,9 @@ pub struct Job {
     pub state: JobState,
     /// Types that the job covers.
     pub types: Vec<String>,
+    /// Those of them that the token does not cover, and that did not come: they are not done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<String>,
     /// The files, in manifest order.
     pub files: Vec<FileEntry>,
 }
@@ -249,7 +252,7 @@ impl Ledger {
             if job.reconciles {
                 return None;
             }
-            types.extend(job.types.iter().cloned());
+            types.extend(job.types.iter().filter(|t| !job.withheld.contains(t)).cloned());
             for time in job.kicked_off.iter().chain(&job.transaction_time) {
                 if earliest.is_none_or(|earliest| is_before(time, earliest)) {
                     earliest = Some(time);

@@ -428,8 +428,17 @@ impl<'a, P: Platform> Run<'a, '_, P> {
             self.warn("transaction-time", "The server's transactionTime cannot be read; the local time stands in.");
             crate::folder::metadata::now_iso(self.platform.clock())
         });
-        let here = |t: &&String| !missing.iter().any(|file| file.resource_type.as_ref() == Some(*t));
-        for resource_type in job.types.iter().filter(here) {
+        let of_type = |files: &[FileEntry], t: &String| files.iter().any(|file| file.resource_type.as_ref() == Some(t));
+        let came = |t: &String| {
+            job.files.iter().any(|file| match &file.resource_type {
+                Some(name) => name == t,
+                None => file.types.contains_key(t),
+            })
+        };
+        let withheld: Vec<String> = job.withheld.iter().filter(|t| !came(t)).cloned().collect();
+        let is_here = |t: &&String| !of_type(&missing, t) && !withheld.contains(t);
+        self.folder.change_job(|job| job.withheld.clone_from(&withheld));
+        for resource_type in job.types.iter().filter(is_here) {
             self.folder.change(|metadata| metadata.mark_done(resource_type, &time));
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bulk::download::Downloaded;
 use crate::bulk::manifest::FileKind;
-use crate::folder::{FileState, Ledger};
+use crate::folder::{FileState, Job, Ledger};
 use crate::http::redact;
 use crate::platform::transfer::Issue;
 
@@ -96,13 +96,7 @@ impl BulkReport {
             if job.transaction_time.is_some() {
                 report.transaction_time.clone_from(&job.transaction_time);
             }
-            let unlisted = job.unusable_entries;
-            let unlisted = (unlisted > 0).then(|| format!("{unlisted} entries of the manifest have no URL to fetch."));
-            report.failed.extend(job.problem.iter().chain(&unlisted).map(|problem| FailedFile {
-                name: "manifest".to_owned(),
-                url: redact::url(&job.status_url),
-                problem: problem.clone(),
-            }));
+            report.failed.extend(missing_from_manifest(job));
             for file in &job.files {
                 if file.state != FileState::Done {
                     report.failed.push(FailedFile {
@@ -150,8 +144,9 @@ impl BulkReport {
                 }
             }
             let here = |t: &String| report.types.get(t).is_some_and(|count| count.resources > 0);
+            let withheld = |t: &String| job.withheld.contains(t);
             let missing = |t: &String| job.missing().any(|(_, file)| file.resource_type.as_ref() == Some(t));
-            let empty = job.types.iter().filter(|t| !here(t) && !missing(t));
+            let empty = job.types.iter().filter(|t| !here(t) && !missing(t) && !withheld(t));
             report.empty_types = empty.cloned().collect();
         }
         let issues = std::mem::take(&mut report.issues).into_iter();
@@ -170,4 +165,16 @@ impl BulkReport {
         report.exit_status = if report.verdict == Verdict::Complete { 0 } else { 3 };
         report
     }
+}
+
+/// What the server should have listed, as far as that is known.
+fn missing_from_manifest(job: &Job) -> impl Iterator<Item = FailedFile> {
+    let failed =
+        |name: &str, problem: String| FailedFile { name: name.to_owned(), url: redact::url(&job.status_url), problem };
+    let entries = job.unusable_entries;
+    let unusable = (entries > 0).then(|| format!("{entries} entries of the manifest have no URL to fetch."));
+    let problems = job.problem.iter().cloned().chain(unusable).map(move |problem| failed("manifest", problem));
+    let withheld = job.withheld.iter().filter(|_| job.is_over());
+    let why = "The token does not cover it, and the server sent none of it.";
+    problems.chain(withheld.map(move |name| failed(name, why.to_owned())))
 }

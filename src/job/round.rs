@@ -2,6 +2,7 @@
 
 use super::bulk::Run;
 use super::{bulk, context, logged};
+use crate::auth::scope;
 use crate::bulk::kickoff::{self, KickoffParams};
 use crate::bulk::manifest::FileKind;
 use crate::config::SinceMode;
@@ -19,12 +20,20 @@ impl<P: Platform> Run<'_, '_, P> {
     pub(super) async fn begin(&self, plan: &mut Plan, log: &Log<'_, P>, first: bool) -> Result<bool> {
         loop {
             let done = self.folder.metadata().done();
-            let types: Vec<String> = plan.types.iter().filter(|t| !done.contains_key(*t)).cloned().collect();
+            let mut types: Vec<String> = plan.types.iter().filter(|t| !done.contains_key(*t)).cloned().collect();
+            if !first {
+                // Once a run.
+                types.retain(|t| !self.folder.ledger().jobs.iter().any(|job| job.withheld.contains(t)));
+            }
+            let is_whole = plan.types.iter().all(|t| done.contains_key(t));
             if types.is_empty() {
                 for resource_type in plan.types.iter().filter(|_| first) {
                     self.note(format!("Skipping {resource_type}, already done."));
                 }
                 if self.managed().is_none() {
+                    if !is_whole {
+                        return Ok(false);
+                    }
                     bulk::bundle(self.platform, self.config).await?;
                     self.folder.change(|metadata| metadata.set("complete", true));
                     self.folder.save().await?;
@@ -109,15 +118,30 @@ impl<P: Platform> Run<'_, '_, P> {
             request: self.request(),
             kicked_off: Some(instant::iso(sent, 0)),
             since: params.since.clone(),
+            withheld: self.withheld(&types),
             types,
             ..Job::default()
         }))
     }
 
+    /// The types that the token does not cover (B10): a server may leave them out without a word.
+    fn withheld(&self, types: &[String]) -> Vec<String> {
+        let granted = self.client.granted().filter(|granted| scope::is_readable(&granted.scopes));
+        let missing = granted.map(|granted| granted.missing).unwrap_or_default();
+        types.iter().filter(|t| missing.contains(t)).cloned().collect()
+    }
+
     /// Takes a job into the ledger.
     async fn enter(&self, job: Job) -> Result<()> {
         let status_url = job.status_url.clone();
-        self.folder.change_ledger(|ledger| ledger.jobs.push(job));
+        self.folder.change_ledger(|ledger| {
+            // What was withheld before is asked for again now.
+            ledger
+                .jobs
+                .iter_mut()
+                .for_each(|before| before.withheld.retain(|t| job.reconciles || !job.types.contains(t)));
+            ledger.jobs.push(job);
+        });
         self.folder.change(|metadata| {
             metadata.set("bulk-status", status_url.clone());
             metadata.remove("complete");
@@ -137,7 +161,7 @@ impl<P: Platform> Run<'_, '_, P> {
         self.note(format!("Looking for what changed since '{since}', while the export ran."));
         let filters = plan.filters_without_since(&types);
         match self.kick_off(types, filters, Some(&since), log).await? {
-            Ok(job) => self.enter(Job { reconciles: true, ..job }).await.map(|()| true),
+            Ok(job) => self.enter(Job { reconciles: true, withheld: Vec::new(), ..job }).await.map(|()| true),
             Err(error) if matches!(error.status, Some(400..500)) => {
                 self.warn("reconcile", format!("What changed while the export ran cannot be had: {error}"));
                 Ok(false)

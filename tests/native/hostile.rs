@@ -2,7 +2,10 @@
 //! there is called deleted.
 
 use serde_json::json;
-use smart_fetch::config::{ExportConfig, ExportMode, Level};
+use smart_fetch::config::{AuthConfig, ExportConfig, ExportMode, Level};
+use smart_fetch::job::Verdict;
+use smart_fetch::platform::SigningKey;
+use smart_fetch::testing::{Host, Reply};
 
 use crate::ehr::*;
 
@@ -91,4 +94,71 @@ fn an_export_of_some_patients_or_elements_takes_no_others_place() {
         let searches: Vec<String> = searches.collect();
         assert!(searches.len() == 1 && searches[0].contains("gt2026-01-01"), "since the whole one: {searches:?}");
     }
+}
+
+/// Tokens for some types only, and exports that leave the others out without a word.
+fn narrow(host: &Host, ehr: &Ehr, granted: &'static str) {
+    let configuration = json!({"token_endpoint": "https://ehr.example/token"});
+    host.http.on("GET", "/.well-known/smart-configuration", Reply::json(200, &configuration.to_string()));
+    let grant = json!({"access_token": "t", "token_type": "bearer", "expires_in": 300, "scope": granted});
+    host.http.on_call("POST", "https://ehr.example/token", move |_| Reply::json(200, &grant.to_string()));
+    let data = ehr.0.clone();
+    host.http.on_call("GET", "$export", move |request| {
+        let types = query(&request.url, "_type").unwrap();
+        let covered: Vec<&str> = types.split(',').filter(|t| granted.contains(&format!("/{t}."))).collect();
+        let since = query(&request.url, "_since").map(|since| format!("&_since={since}")).unwrap_or_default();
+        data.borrow_mut().export(&format!("{BASE}/$export?_type={}{since}", covered.join(",")))
+    });
+}
+
+fn smart(mut config: ExportConfig) -> ExportConfig {
+    config.bulk.server.auth = AuthConfig::Smart { client_id: "c".into(), token_url: None, scope: None };
+    config
+}
+
+#[test]
+fn a_type_that_the_token_does_not_cover_is_neither_done_nor_deleted() {
+    let ehr = Ehr::new();
+    ehr.at("2026-01-01T00:00:00Z").put("Patient/p1", json!({})).put("Condition/c1", json!({}));
+    let host = || {
+        let mut host = ehr.host();
+        host.signer.keys = vec![SigningKey { alg: "ES384".into(), ..SigningKey::default() }];
+        host
+    };
+    // First narrow, then whole.
+    let first = host();
+    narrow(&first, &ehr, "system/Patient.rs");
+    let report = export(&first, &smart(named(config(TYPES), "one"))).unwrap();
+    assert_eq!((report.verdict, report.exit_status), (Verdict::Incomplete, 3));
+    let bulk = report.bulk.unwrap();
+    assert_eq!(bulk.failed.iter().map(|failed| failed.name.as_str()).collect::<Vec<_>>(), ["Condition"]);
+    assert!(bulk.empty_types.is_empty());
+    let state = metadata(&first, "001.one");
+    assert_eq!((state["done"].get("Condition"), state.get("complete")), (None, None), "{state}");
+    assert_eq!(first.http.seen_with("$export").len(), 1, "asked once");
+    ehr.at("2026-02-01T00:00:00Z");
+    let report = export(&first, &smart(named(auto(TYPES), "two"))).unwrap();
+    assert_eq!(
+        (report.exit_status, asked(&first, "_since").last().unwrap().as_deref()),
+        (3, None),
+        "whole, for its sake"
+    );
+    narrow(&first, &ehr, "system/Patient.rs system/Condition.rs");
+    let report = export(&first, &smart(named(auto(TYPES), "two"))).unwrap();
+    assert_eq!((report.exit_status, report.bulk.unwrap().failed.len()), (0, 0));
+    assert_eq!(asked(&first, "_type").last().unwrap().as_deref(), Some("Condition"), "just what was missing");
+    assert_eq!(metadata(&first, "002.two")["complete"], true);
+    assert_eq!(seen_by_reader(&first), ehr.state(&["Patient", "Condition"]));
+
+    // First whole, then narrow: what is there stays.
+    let second = host();
+    narrow(&second, &ehr, "system/*.rs /Patient. /Condition.");
+    assert_eq!(export(&second, &smart(named(config(TYPES), "one"))).unwrap().exit_status, 0);
+    narrow(&second, &ehr, "system/Patient.rs");
+    let mut reconciling = smart(named(config(TYPES), "two"));
+    reconciling.reconcile = true;
+    let report = export(&second, &reconciling).unwrap();
+    assert_eq!((report.exit_status, report.gone.get("Condition")), (3, None));
+    assert_eq!(metadata(&second, "002.two")["done"].get("Condition"), None);
+    assert_eq!(seen_by_reader(&second), ehr.state(&["Patient", "Condition"]));
 }
