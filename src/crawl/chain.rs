@@ -45,8 +45,8 @@ pub struct Harvest {
     pub errors: u64,
     /// The first issues in them.
     pub issues: Vec<Issue>,
-    /// What the user should know of: next links in a circle.
-    pub warning: Option<String>,
+    /// What the user should know of, by its code: next links in a circle, fewer resources than announced.
+    pub warning: Option<(&'static str, String)>,
     /// Why it is not all; then the rows are not to be used.
     pub problem: Option<Problem>,
 }
@@ -154,7 +154,7 @@ impl<P: Platform> Chain<'_, '_, P> {
         let client = self.chains.client;
         let before = self.harvest.resources;
         let mut seen = BTreeSet::new();
-        let (mut url, mut idle) = (first, 0);
+        let (mut url, mut idle, mut entries, mut total) = (first, 0, 0, None);
         loop {
             let call =
                 Call { max_body: MAX_PAGE, ..Call::get("crawl", &url) }.header("Accept", "application/fhir+json");
@@ -173,12 +173,21 @@ impl<P: Platform> Chain<'_, '_, P> {
                 self.take(found, now).map_err(|what| unreadable(&reply, &what))?;
             }
             self.spill_if_many().await?;
-            let Some(next) = page.next else { return Ok(()) };
+            entries += page.resources.len() as u64;
+            total = page.total.or(total);
+            let Some(next) = page.next else {
+                if let Some(total) = total.filter(|total| *total > entries) {
+                    let url = redact::url(&reply.url);
+                    let what = format!("{url} announced {total} resources, but its pages held {entries}.");
+                    self.harvest.warning = Some(("total-mismatch", what));
+                }
+                return Ok(());
+            };
             let next = client.resolve(&next, &reply.url)?;
             idle = if self.harvest.resources > had { 0 } else { idle + 1 };
             seen.insert(std::mem::replace(&mut url, next));
             if seen.contains(&url) || idle >= MAX_IDLE_PAGES {
-                return self.circle(&reply, page.total, self.harvest.resources - before);
+                return self.circle(&reply, total, self.harvest.resources - before);
             }
         }
     }
@@ -188,7 +197,7 @@ impl<P: Platform> Chain<'_, '_, P> {
         let url = redact::url(&reply.url);
         if total.is_some_and(|total| total <= resources) {
             let what = format!("The next links of {url} go in a circle; all {resources} resources announced are here.");
-            self.harvest.warning = Some(what);
+            self.harvest.warning = Some(("paging-loop", what));
             return Ok(());
         }
         Err(unreadable(reply, &format!("the next links of {url} go in a circle, and not everything is here")))

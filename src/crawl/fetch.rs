@@ -21,6 +21,8 @@ use crate::{Error, ErrorKind, Result};
 const BATCH: usize = 40;
 /// Failures in a row after which a type is given up for this run, or the server if it cannot be reached.
 const MAX_STREAK: u32 = 20;
+/// Patients for whom a server refuses a type that it does not list, before it is taken not to have it.
+const REFUSALS: u32 = 5;
 /// Least time between two [`Event::Progress`].
 const PROGRESS_MILLIS: i64 = 100;
 /// Warnings of one kind that are worth reading, and patients that are named.
@@ -228,8 +230,8 @@ impl<P: Platform> Work<'_, '_, '_, P> {
         self.streak = 0;
         self.served = true;
         self.fetch.ever_served.set(true);
-        if let Some(message) = harvest.warning.take() {
-            self.warn("paging-loop", message);
+        if let Some((code, message)) = harvest.warning.take() {
+            self.warn(code, message);
         }
         for line in lines(&std::mem::take(&mut harvest.outcomes)) {
             self.file.outcome(line).await?;
@@ -257,8 +259,10 @@ impl<P: Platform> Work<'_, '_, '_, P> {
     async fn fail(&mut self, positions: &[u32], problem: Problem) -> Result<Next> {
         let client = self.fetch.client;
         let Problem { error, outcome } = &problem;
+        // Not for one patient's sake: it may be the patient whom the server does not know.
         let is_refusal = matches!(error.status, Some(400 | 404 | 405 | 422 | 501));
-        if self.fetch.may_refuse && is_refusal && !self.served && self.file.done.is_empty() {
+        let is_enough = self.streak + 1 >= REFUSALS.min(u32::try_from(self.fetch.cohort.len()).unwrap_or(REFUSALS));
+        if self.fetch.may_refuse && is_refusal && is_enough && !self.served && self.file.done.is_empty() {
             return Ok(Next::Refused(error.clone()));
         }
         let unreachable = error.kind == ErrorKind::Network && !client.politeness().answered(client.base());
@@ -289,7 +293,8 @@ impl<P: Platform> Work<'_, '_, '_, P> {
         if self.streak < MAX_STREAK {
             return Ok(Next::On);
         }
-        if error.kind == ErrorKind::Network || error.status == Some(401) {
+        // Where the type was never served, the token may be good for the others.
+        if error.kind == ErrorKind::Network || error.status == Some(401) && self.served {
             let hint =
                 "What was received is kept. Run the same command again later: it carries on where this one stopped.";
             return Err(error.clone().with_hint(hint));

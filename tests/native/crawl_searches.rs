@@ -413,3 +413,59 @@ fn patients_that_cannot_be_had_whole_stop_everything_else() {
     assert!(host.http.seen_with("Condition?").is_empty());
     assert!(metadata(&host)["complete"].is_null());
 }
+
+#[test]
+fn one_patient_whom_the_server_refuses_costs_no_type_that_it_does_not_list() {
+    let host = Host::new();
+    serve(&host, 12, |kind, patient, _| match kind {
+        "Patient" | "Condition" | "Encounter" => None,
+        "Device" if patient != "p000" => None,
+        _ => Some(Reply::outcome(404, "error", "not-found", "nothing like that")),
+    });
+    let report = crawl(&host, &config(12, &[])).unwrap();
+    assert_eq!(ids(&host, "Device.ndjson"), expected(1..12));
+    assert_eq!((report.exit_status, report.missing.get("Device")), (3, Some(&1)));
+    assert!(host.http.seen_with("/Specimen?").len() < 12, "a type that it does not have is soon left out");
+}
+
+#[test]
+fn a_type_that_answers_401_costs_no_other() {
+    let host = Host::new();
+    serve(&host, 30, |kind, _, _| (kind == "Condition").then(|| Reply::new(401)));
+    let mut config = config(30, &["Patient", "Condition", "Observation"]);
+    config.bulk.server.auth = AuthConfig::Bearer { token: "for-some-types".into() };
+    let report = crawl(&host, &config).unwrap();
+    assert_eq!((report.exit_status, report.missing["Condition"]), (3, 30));
+    assert_eq!(ids(&host, "Observation.ndjson"), expected(0..30));
+    // A token that ends within a type is another matter: nothing more can be had with it.
+    let host = Host::new();
+    let left = Cell::new(40);
+    serve(&host, 100, move |kind, _, _| {
+        left.set(left.get() - i32::from(kind == "Condition"));
+        (left.get() < 0).then(|| Reply::new(401))
+    });
+    let error = crawl(&host, &crate::crawl::config(100, &["Patient", "Condition", "Observation"])).unwrap_err();
+    assert_eq!(error.status, Some(401));
+    assert!(host.http.seen_with("/Observation?").is_empty());
+}
+
+#[test]
+fn a_search_that_brings_less_than_its_total_is_told() {
+    let (host, config) = paged(|_| {
+        let mut whole: Value = serde_json::from_str(&bundle("Condition", &["a".into(), "b".into()], None)).unwrap();
+        whole["total"] = json!(100);
+        Reply::json(200, &whole.to_string())
+    });
+    crawl(&host, &config).unwrap();
+    assert_eq!(host.warnings(), ["total-mismatch"]);
+    // What is announced and comes is no news; nor is a total of what comes with the matches.
+    let (host, config) = paged(|_| {
+        let mut whole: Value = serde_json::from_str(&bundle("Condition", &["a".into(), "b".into()], None)).unwrap();
+        whole["total"] = json!(3);
+        let outcome = json!({"resource": {"resourceType": "OperationOutcome", "issue": []}});
+        whole["entry"].as_array_mut().unwrap().push(outcome);
+        Reply::json(200, &whole.to_string())
+    });
+    crawl(&host, &config).unwrap();
+    assert!(host.warnings().is_empty(), "{:?}", host.warnings());
+}
