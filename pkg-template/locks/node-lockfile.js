@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, unlinkSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { StorageError } from '../errors.js';
 
@@ -15,6 +15,9 @@ const NAME = '.lock';
 
 /** Held while a lock that was left behind is replaced: a few milliseconds. */
 const TAKEOVER = '.lock.takeover';
+
+/** What a process writes on its way to the lock; the number is that of the process. */
+const FRESH = /^\.lock\.(?:(\d+)\.)?[0-9a-f-]{36}$/;
 
 /** When a takeover that has not ended must have been killed, in milliseconds. */
 const TAKEOVER_LIMIT = 10_000;
@@ -39,7 +42,7 @@ export async function takeLock(folder) {
   const path = join(folder, NAME);
   const own = { id: randomUUID(), pid: process.pid, started: started(process.pid) ?? '', host: hostname() };
   // Written beside and linked, so that a lock is never seen half written.
-  const fresh = join(folder, `.lock.${own.id}`);
+  const fresh = join(folder, `.lock.${own.pid}.${own.id}`);
   await fs.writeFile(fresh, JSON.stringify(own), { mode: 0o600, flag: 'wx' });
   try {
     if (!(await place(fresh, path))) await replace(folder, fresh, path);
@@ -59,7 +62,7 @@ async function tidy(folder) {
   for (const name of await fs.readdir(folder)) {
     const path = join(folder, name);
     if (name.startsWith('.link.')) await fs.rm(path, { force: true });
-    else if (name === TAKEOVER || /^\.lock\.[0-9a-f-]{36}$/.test(name)) await removeStale(path);
+    else if (name === TAKEOVER || FRESH.test(name)) await removeStale(path);
   }
 }
 
@@ -85,7 +88,9 @@ async function writerRuns(path) {
     const holder = JSON.parse(await fs.readFile(path, 'utf8'));
     return holder.host === hostname() ? isRunning(holder) : undefined;
   } catch {
-    return undefined;
+    // Killed before it had written anything, it is known by its name.
+    const pid = FRESH.exec(basename(path))?.[1];
+    return pid === undefined ? undefined : isRunning({ pid: Number(pid), started: '' });
   }
 }
 
@@ -173,7 +178,7 @@ async function isLeftBehind(path) {
   return true;
 }
 
-/** @param {Holder} holder */
+/** @param {Pick<Holder, 'pid' | 'started'>} holder */
 function isRunning({ pid, started: since }) {
   try {
     process.kill(pid, 0);

@@ -136,12 +136,13 @@ test('lock: what processes left that were killed while they took it is waited fo
 
 test('lock: files of processes that were killed before they had said who they are go, too', async (t) => {
   const path = folder(t);
-  const [old, young] = ['.lock.00000000-0000-4000-8000-000000000003', '.lock.00000000-0000-4000-8000-000000000004'];
-  for (const name of [old, young, '.lock.takeover']) writeFileSync(join(path, name), '');
+  const id = '00000000-0000-4000-8000-00000000000';
+  const [dead, alive, unknown] = [`.lock.${2 ** 22 + 1}.${id}1`, `.lock.${process.pid}.${id}2`, `.lock.${id}3`];
+  for (const name of [dead, alive, unknown, '.lock.takeover']) writeFileSync(join(path, name), '');
   const before = new Date(Date.now() - 60_000);
-  for (const name of [old, '.lock.takeover']) utimesSync(join(path, name), before, before);
+  for (const name of [unknown, '.lock.takeover']) utimesSync(join(path, name), before, before);
   const lock = await new NodeFolder(path).lock();
-  assert.deepEqual(readdirSync(path).sort(), ['.lock', young], 'what another process may just be writing stays');
+  assert.deepEqual(readdirSync(path).sort(), ['.lock', alive], 'what another process may just be writing stays');
   lock.release();
 });
 
@@ -155,9 +156,7 @@ test('lock: a process that is killed at any moment while it takes the lock leave
     await new Promise((resolve) => { setTimeout(resolve, round); });
     child.kill('SIGKILL');
     await once(child, 'exit');
-    // As if the next run came a minute later.
-    const before = new Date(Date.now() - 60_000);
-    for (const name of readdirSync(path)) utimesSync(join(path, name), before, before);
+    if (existsSync(join(path, '.lock.takeover'))) utimesSync(join(path, '.lock.takeover'), 0, 0);
     const lock = await new NodeFolder(path).lock();
     assert.deepEqual(readdirSync(path), ['.lock']);
     lock.release();
