@@ -36,7 +36,7 @@ export class BulkKill {
   async* commands(folder) {
     this.sandbox.clearRequests();
     this.complete = new Map(); // URL path -> requests seen when the file was complete
-    yield ['bulk', folder, '--fhir-url', this.sandbox.url, '--type', this.types, '--no-default-filters'];
+    yield { args: ['bulk', folder, '--fhir-url', this.sandbox.url, '--type', this.types, '--no-default-filters'] };
   }
 
   #asked() {

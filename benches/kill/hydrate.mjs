@@ -48,7 +48,7 @@ export class HydrateKill {
 
   async* commands(folder) {
     cpSync(this.source, folder, { recursive: true });
-    yield this.#command(folder);
+    yield { args: this.#command(folder) };
   }
 
   afterKill(folder) {

@@ -1,26 +1,46 @@
 // What all modes of kill.mjs need: our program as a process, repeatable chance, and a look at a folder.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, lstatSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import { root } from '../../scripts/lib/run.mjs';
 
 /** The program that is killed; another build of it may be put here. */
 export const ours = { cli: join(root, 'node-cli/bin/smart-fetch.js') };
+/** Patients of the sandbox whose records cannot be read, and what `verify` says of a folder without them. */
+export const ILL = { ids: ['pt-000002', 'pt-000005', 'pt-000007'], expected: /lacks what \d+ patients have|says that the export is not complete/ };
 const DATA = /\.ndjson(\.gz)?$/;
+/** Files that a run has only while it runs. */
+const TEMPORARY = /\.(part|tmp|bundle|link|hydration)\b|\.lock(\.takeover)?/;
 
-/** Runs the CLI; kills it after `ms` unless that is null. `code` is null if it was killed. */
+/** Runs the CLI; kills it after `ms` unless that is null. `code` is null if it was killed, `phase` the last that it told. */
 export function runOurs(args, ms) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [ours.cli, ...args, '--progress', 'none'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(process.execPath, [ours.cli, ...args, '--progress', 'json'], { stdio: ['ignore', 'pipe', 'pipe'] });
     let errors = '';
+    let phase = 'start';
     child.stderr.on('data', (chunk) => { errors = (errors + chunk).slice(-500); });
+    createInterface({ input: child.stdout }).on('line', (line) => { phase = /"type":"phase","phase":"(\w+)"/.exec(line)?.[1] ?? phase; });
     const timer = ms === null ? null : setTimeout(() => child.kill('SIGKILL'), ms);
     child.on('close', (code) => {
       clearTimeout(timer);
-      resolve({ code, errors });
+      resolve({ code, errors, phase });
     });
   });
+}
+
+/**
+ * What `smart-fetch verify` finds wrong with a folder.
+ * @param {string} folder @param {RegExp} [expected] what is no problem, since a part of the export is made to fail
+ */
+export async function verifyProblems(folder, expected) {
+  const child = spawn(process.execPath, [ours.cli, 'verify', folder, '--json', '--progress', 'none'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [printed, errors, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  if (code !== 0 && code !== 3) return [`verify ended with ${code}: ${errors.slice(-500)}`];
+  return JSON.parse(printed).problems.map(({ path, problem }) => `verify: ${path} ${problem}`).filter((line) => !expected?.test(line));
 }
 
 /** A function that gives the same random numbers in 0..1 for the same seed. */
@@ -99,7 +119,13 @@ export function wrongLinks(folder) {
 /** What is left over of temporary files. */
 export function leftOver(folder) {
   const names = existsSync(folder) ? readdirSync(folder, { recursive: true }) : [];
-  return names.filter((name) => /\.(part|tmp)\b|\.lock/.test(name)).map((name) => `${name} is left over`);
+  return names.filter((name) => TEMPORARY.test(name)).map((name) => `${name} is left over`);
+}
+
+/** Which kinds of temporary files are there. */
+export function temporaryKinds(folder) {
+  const names = existsSync(folder) ? readdirSync(folder, { recursive: true }) : [];
+  return [...new Set(names.map((name) => TEMPORARY.exec(name)?.[0]).filter(Boolean))];
 }
 
 /**

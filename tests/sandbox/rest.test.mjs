@@ -130,3 +130,12 @@ test('gzip where asked, cross-origin headers by mode', async (t) => {
   assert.equal((await request(`${none.url}/$export`, preflight)).status, 400);
   assert.equal((await request(`${none.url}/Patient?_count=1`, { headers: { origin: 'https://app.example' } })).headers['access-control-allow-origin'], undefined);
 });
+
+test('searches about some patients fail, and no others', async (t) => {
+  const [ill, well] = resources('Patient').map(({ id }) => id);
+  const sbx = await sandbox(t, { faults: { searchFailFor: [ill] } });
+  const { status, json } = await request(`${sbx.url}/Condition?patient=Patient/${ill}`);
+  assert.deepEqual([status, json.issue[0].code], [500, 'exception']);
+  assert.equal((await request(`${sbx.url}/Condition?patient=${well}`)).status, 200);
+  assert.equal((await request(`${sbx.url}/Patient?_id=${ill}`)).status, 200);
+});

@@ -112,6 +112,7 @@ export const FAULTS = {
   deleteStatus: int(202, 'answer of DELETE'),
   // REST
   searchFail: script('answers of each search'),
+  searchFailFor: list('ids of patients whose searches (patient=ID) answer 500'),
   readFail: script('answers of each read'),
   binaryAsFhir: bool('GET Binary answers the FHIR resource whatever the Accept header'),
   groupFail: script('answers of reads and searches of Group'),

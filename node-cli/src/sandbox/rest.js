@@ -12,6 +12,8 @@ const SEARCH_MODE = Buffer.from(',"search":{"mode":"match"}}');
 export async function search(ctx, type, params) {
   const step = (type === 'Group' ? ctx.faults.step('groupFail') : null) ?? ctx.faults.step('searchFail');
   if (step) return playStep(ctx, step);
+  const about = params.get('patient')?.replace(/^Patient\//, '');
+  if (ctx.faults.searchFailFor.includes(about)) throw new HttpError(500, 'exception', `The record of Patient/${about} cannot be read.`);
   const patient = ctx.checkAccess(type, 'search');
   await checkPatient(ctx, patient, type);
   const offset = wholeNumber(params, '_offset', 0);
