@@ -5,7 +5,7 @@ use super::positions::Positions;
 use super::state::{CrawlState, Stage, TypeState};
 use super::watermark::Newest;
 use crate::folder::layout::{self, PART};
-use crate::folder::{OutputFolder, RowWriter, metadata};
+use crate::folder::{OutputFolder, RowWriter, Rows, metadata};
 use crate::platform::{Clock, Platform, Storage};
 use crate::{ErrorKind, Result};
 
@@ -110,8 +110,14 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
                     file.state.part = None;
                 }
             }
-            // Another program may have replaced it.
-            None if file.state.bytes > 0 && size != Some(file.state.bytes) => return Ok(None),
+            None if file.state.bytes > 0 && size != Some(file.state.bytes) => match size {
+                // Hydration puts notes into the rows.
+                Some(size) if count(storage, &file.state.file).await? == Some(file.state.resources) => {
+                    file.state.bytes = size;
+                }
+                // Another program has replaced it.
+                _ => return Ok(None),
+            },
             None => {}
         }
         file.known = true;
@@ -255,6 +261,20 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
 /// Changes the crawl's part of the ledger.
 pub(crate) fn change<P: Platform, T>(folder: &OutputFolder<'_, P>, change: impl FnOnce(&mut CrawlState) -> T) -> T {
     folder.change_ledger(|ledger| change(ledger.crawl.get_or_insert_default()))
+}
+
+/// How many rows a file has; `None` if it is damaged.
+async fn count<S: Storage>(storage: &S, path: &str) -> Result<Option<u64>> {
+    let mut rows = Rows::open(storage, path);
+    let mut count = 0;
+    loop {
+        match rows.next().await {
+            Ok(Some(_)) => count += 1,
+            Ok(None) => return Ok(Some(count)),
+            Err(error) if error.kind == ErrorKind::Corrupt => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The `.part` file of `name` cut back to `length`; `None` if it is not there, or not whole.

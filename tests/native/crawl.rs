@@ -210,6 +210,49 @@ fn three_of_a_hundred_fail_and_the_next_run_fetches_just_those() {
     assert!(leftovers(&last).is_empty());
 }
 
+#[test]
+fn rows_that_hydration_has_changed_are_still_those_of_the_crawl() {
+    let host = Host::new();
+    let well = Rc::new(Cell::new(false));
+    let healed = well.clone();
+    serve(&host, 9, move |kind, patient, _| {
+        (kind == "Condition" && patient == "p003" && !healed.get())
+            .then(|| Reply::outcome(500, "error", "exception", "database down"))
+    });
+    let config = config(9, &["Patient", "Condition"]);
+    assert_eq!(crawl(&host, &config).unwrap().missing["Condition"], 1);
+    // As inlining does it: the same rows, with more in them.
+    let inlined = host.storage.text("Condition.ndjson").unwrap().replace("\"meta\"", "\"inlined\":true,\"meta\"");
+    host.storage.put("Condition.ndjson", inlined.as_bytes());
+
+    let again = host.restarted();
+    let before = again.http.seen().len();
+    assert_eq!(crawl(&again, &config).unwrap().missing["Condition"], 1);
+    let asked = again.http.seen()[before..].iter().filter(|seen| seen.request.url.contains("Condition")).count();
+    assert!(asked < 9, "only the one who is missing is asked for, not {asked} pages");
+    assert_eq!(again.storage.text("Condition.ndjson").unwrap(), inlined);
+    assert_eq!(again.storage.text("error/OperationOutcome.ndjson").unwrap().lines().count(), 1, "told once");
+
+    well.set(true);
+    let last = again.restarted();
+    assert_eq!(crawl(&last, &config).unwrap().verdict, Verdict::Complete);
+    assert_eq!(ids(&last, "Condition.ndjson"), expected(0..9));
+    assert!(last.storage.text("Condition.ndjson").unwrap().starts_with(&inlined), "what is here stays as it is");
+
+    // A file that has lost or gained a row is not the one that the ledger speaks of.
+    let host = Host::new();
+    let well = Rc::new(Cell::new(false));
+    let healed = well.clone();
+    serve(&host, 9, move |_, patient, _| (patient == "p003" && !healed.get()).then(|| Reply::new(404)));
+    assert_eq!(crawl(&host, &config).unwrap().missing["Condition"], 1);
+    let text = host.storage.text("Condition.ndjson").unwrap();
+    host.storage.put("Condition.ndjson", text.split_once('\n').unwrap().1.as_bytes());
+    well.set(true);
+    let again = host.restarted();
+    crawl(&again, &config).unwrap();
+    assert_eq!(ids(&again, "Condition.ndjson"), expected(0..9));
+}
+
 /// Runs until it ends, killed once at storage call number `at`. The hosts see one disk and one server.
 fn killed_at(
     at: u64,
