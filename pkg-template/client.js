@@ -130,7 +130,7 @@ export class Client {
    * @param {Partial<import('./index.d.ts').HydrateOptions>} [options]
    */
   hydrate(folder, { signal, source, ...options } = {}) {
-    const config = { ...options, server: this.#server };
+    const config = { folder: (source ?? folder).name, ...options, server: this.#server };
     return new Job('hydrate', (control) => this.#run('hydrate', config, folder, control, source), signal);
   }
 

@@ -15,9 +15,10 @@ export function folderJobs(execute) {
    * @param {import('./client.js').Call['operation']} operation
    * @param {{ signal?: AbortSignal }} options
    * @param {AnyFolder} folder
-   * @param {AnyFolder} [source]
+   * @param {{ source?: AnyFolder, read?: AnyFolder }} [more] `read`: the folder that is read, where it is not `folder`
    */
-  const start = (operation, { signal, ...config }, folder, source) => {
+  const start = (operation, { signal, ...options }, folder, { source, read = folder } = {}) => {
+    const config = { folder: read.name, ...options };
     const call = { operation, config, clients: [], workers: 0 };
     return new Job(operation, (control) => execute(call, accessOf(folder), control, source && accessOf(source)), signal);
   };
@@ -38,7 +39,7 @@ export function folderJobs(execute) {
      * @param {import('./index.d.ts').MergeOptions} [options]
      * @returns {Job<import('./index.d.ts').MergeReport>}
      */
-    merge: (folder, out, options = {}) => start('merge', options, out, folder),
+    merge: (folder, out, options = {}) => start('merge', options, out, { source: folder, read: folder }),
 
     /**
      * Checks a folder against what it says of itself.
@@ -46,7 +47,7 @@ export function folderJobs(execute) {
      * @param {import('./index.d.ts').VerifyOptions} [options]
      * @returns {Job<import('./index.d.ts').VerifyReport>}
      */
-    verify: (folder, { temporary, ...options } = {}) => start('verify', options, folder, temporary),
+    verify: (folder, { temporary, ...options } = {}) => start('verify', options, folder, { source: temporary }),
 
     /**
      * Makes the links of a managed folder to what is current anew.

@@ -15,6 +15,8 @@ export interface HydrateOptions {
   compress: boolean;
   /** A folder with the resources to look through. Default: the folder itself. Notes are always put into the folder's own files. */
   source: Folder;
+  /** What to call the folder that is looked through in messages. Default: its name. */
+  folder: string;
   /** Ends the job as {@link Job.cancel} does. */
   signal: AbortSignal;
 }

@@ -410,7 +410,7 @@ export class Client {
   checkCrawl(options?: Partial<CrawlOptions>): Promise<void>;
   /**
    * Fetches what the resources in `folder` refer to: practitioners, locations, medications, notes and the like. Goes on where
-   * an earlier run stopped.
+   * an earlier run stopped. In an empty folder there is nothing to do; one that is not there is a usage error.
    */
   hydrate(folder: Folder, options?: Partial<HydrateOptions>): Job<HydrateReport>;
   /** Looks at the options of a hydration without sending anything; rejects with a usage error. */
@@ -456,7 +456,7 @@ export function memoryFolder(options?: { capacity?: number }): Folder;
 export interface BundleOptions {
   /** `Bundle.json.gz` rather than `Bundle.json`. Default: true. */
   compress?: boolean;
-  /** What to call the folder in messages. */
+  /** What to call the folder in messages. Default: its name. */
   folder?: string;
   /** Breaks it off when it aborts; then nothing is removed. */
   signal?: AbortSignal;

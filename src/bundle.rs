@@ -8,7 +8,7 @@ use crate::config::LocalConfig;
 use crate::fhir::raw::{check, compact};
 use crate::folder::layout::PART;
 use crate::folder::metadata::{now_iso, read_all};
-use crate::folder::{DataFile, RowWriter, Rows, data_files};
+use crate::folder::{DataFile, RowWriter, Rows, data_files, present};
 use crate::platform::{FileWriter, Platform, Storage, WriteMode};
 use crate::progress::Steps;
 use crate::{Error, ErrorKind, Result};
@@ -45,18 +45,13 @@ impl BundleReport {
 /// Makes a Bundle of the platform's folder and removes the data files that are in it; `error/` and `deleted/` stay.
 ///
 /// # Errors
-/// `NotFound` without such a folder or without any data file, `Mismatch` where a Bundle is there already, `Corrupt` where a file
+/// `Usage` without such a folder, `NotFound` without any data file, `Mismatch` where a Bundle is there already, `Corrupt` where a file
 /// is damaged or has a row that is no resource: then nothing is removed.
 pub async fn bundle<P: Platform>(platform: &P, config: &LocalConfig) -> Result<BundleReport> {
     let storage = platform.storage();
     let label = config.folder.as_deref();
     let not_found = |message: String| Error::new(ErrorKind::NotFound, "bundle", message);
-    if storage.stat("").await?.is_none() {
-        return Err(not_found(match label {
-            Some(label) => format!("Local folder '{label}' does not exist."),
-            None => "There is no such folder.".to_owned(),
-        }));
-    }
+    present::require(storage, label).await?;
     let _lock = storage.lock().await?;
     if let Some(report) = resume(storage).await? {
         return Ok(report);

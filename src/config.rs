@@ -308,6 +308,8 @@ pub struct HydrateConfig {
     pub attachments_dir: Option<String>,
     /// Store files as gzip.
     pub compress: bool,
+    /// What the caller calls the folder that is looked through, for messages.
+    pub folder: Option<String>,
 }
 
 impl Default for HydrateConfig {
@@ -318,6 +320,7 @@ impl Default for HydrateConfig {
             mimetypes: Vec::new(),
             attachments_dir: None,
             compress: true,
+            folder: None,
         }
     }
 }
@@ -328,7 +331,7 @@ impl Default for HydrateConfig {
 pub struct LocalConfig {
     /// Store files as gzip.
     pub compress: bool,
-    /// What the caller calls the folder, for messages.
+    /// What the caller calls the folder that is read, for messages.
     pub folder: Option<String>,
 }
 

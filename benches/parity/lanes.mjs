@@ -36,6 +36,7 @@ function runProgram([program, ...args], cwd) {
  * @property {(server: {sandbox: object, stamp: (time: string) => void}) => Promise<void>} [server] changes the server, once for all lanes
  * @property {(folder: string) => void} [before] changes the folder of each lane
  * @property {number} [ours] exit status that ours may have where the reference has 0
+ * @property {boolean} [usage] a folder that is not there: 1 of the reference's, a usage error (2) of ours
  * @property {boolean} [stdout] standard output has to be the same text
  * @property {boolean} [json] standard output has to be the same JSON: the reference writes letters beyond ASCII as \u escapes
  * @property {boolean} [ownWords] what goes to standard error may differ
@@ -118,7 +119,8 @@ function writeKey(folder, { client }) {
 }
 
 function factsOfRun(step, { code, stdout }) {
-  const facts = [`exit ${step.ours !== undefined && [0, step.ours].includes(code) ? '(as meant)' : code}`];
+  const asMeant = step.usage ? [1, 2] : step.ours === undefined ? [] : [0, step.ours];
+  const facts = [`exit ${asMeant.includes(code) ? '(as meant)' : code}`];
   if (step.stdout) facts.push(`stdout: ${flat(stdout)}`);
   if (step.json) facts.push(`stdout: ${canonical({ ...JSON.parse(stdout), id: '' })}`);
   return facts;

@@ -57,7 +57,7 @@ export const BULK = [
     name: 'bundle', steps: [
       { args: ['bulk', 'out', ...types('Patient,Procedure')] },
       { args: ['bundle', 'out'], offline: true, stdout: true }, { args: ['bundle', 'out'], offline: true, stdout: true },
-      { args: ['bundle', 'none'], offline: true }, { args: ['bundle', 'empty'], offline: true, before: emptyFolder },
+      { args: ['bundle', 'none'], offline: true, usage: true }, { args: ['bundle', 'empty'], offline: true, before: emptyFolder },
       { args: ['bulk', 'plain', ...types('Patient,Procedure')] }, { args: ['bundle', 'plain', '--no-compression'], offline: true, stdout: true },
     ],
   },

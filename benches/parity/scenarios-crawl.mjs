@@ -40,7 +40,7 @@ export const CRAWL = [
       { args: ['crawl', 'out', '--source-dir', 'bulk', '--type', 'Condition,Procedure'] },
       { args: ['crawl', 'bulk', '--type', 'Patient,Device'], ownWords: true },
       { args: ['crawl', 'none', '--type', 'Condition'] },
-      { args: ['crawl', 'out', '--source-dir', 'nodir', '--type', 'Condition'] },
+      { args: ['crawl', 'out', '--source-dir', 'nodir', '--type', 'Condition'], usage: true },
     ],
   },
   {

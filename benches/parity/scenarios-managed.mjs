@@ -125,7 +125,7 @@ export const MANAGED = [
     steps: [
       { args: bulk('--nickname', 'a', ...SOME, ...NO_HYDRATION) },
       { args: ['reset-symlinks', 'out'], offline: true, before: spoilLinks }, { args: ['reset-symlinks', 'out/001.a'], offline: true },
-      { args: ['reset-symlinks', 'none'], offline: true },
+      { args: ['reset-symlinks', 'none'], offline: true, usage: true, ownWords: true },
     ],
   },
 ];

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { CommandError, UsageError } from './exit-codes.js';
+import { UsageError } from './exit-codes.js';
 import { refuseUrl } from './output-folder.js';
 import { formatCount } from './output.js';
 import { oneLine } from './progress/words.js';
@@ -19,13 +19,14 @@ export function listed(texts, unnamed = 0) {
 }
 
 /**
- * Sees to it that `path` is a folder that is there.
+ * Sees to it that `path`, a folder to read, is there. The core looks, too; here it is found before keys and the like are read.
  * @param {string | undefined} path as the user wrote it
+ * @param {string} [operand] what the command calls it
  */
-export async function checkInputFolder(path) {
-  if (path === undefined) throw new UsageError('DIR is missing');
+export async function checkInputFolder(path, operand = 'DIR') {
+  if (path === undefined) throw new UsageError(`${operand} is missing`);
   refuseUrl(path);
   const found = await stat(path).catch(() => undefined);
-  if (!found) throw new CommandError(`Local folder '${path}' does not exist.`);
+  if (!found) throw new UsageError(`Local folder '${path}' does not exist. Give a folder that an export, a crawl or a merge has made.`);
   if (!found.isDirectory()) throw new UsageError(`Expected a folder, but '${path}' is a file.`);
 }

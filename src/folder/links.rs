@@ -6,17 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::history::{self, Export};
 use super::managed::ManagedFolder;
 use super::metadata::{Kind, Metadata};
+use super::present;
 use super::rows::data_files;
 use crate::fhir::resource_type::{ALL, DEFAULT};
 use crate::hydrate::tasks::inputs_of;
 use crate::platform::{Platform, Storage};
 use crate::{Error, ErrorKind, Result};
 
-/// Makes the links of a managed folder anew (`reset-symlinks`). Returns how many there are.
+/// Makes the links of a managed folder anew (`reset-symlinks`). Returns how many there are. `label`: what the caller calls the
+/// folder, for messages.
 ///
 /// # Errors
-/// `Mismatch` if it is no managed folder, or if a file that is no link has the name of one; `Locked` while a job is at work.
-pub async fn reset<P: Platform>(platform: &P) -> Result<u64> {
+/// `Usage` without such a folder, `Mismatch` if it is no managed folder, or if a file that is no link has the name of one; `Locked` while a job is at work.
+pub async fn reset<P: Platform>(platform: &P, label: Option<&str>) -> Result<u64> {
+    present::require(platform.storage(), label).await?;
     if Metadata::load(platform.storage(), Kind::Managed).await?.is_empty() {
         let message = "The folder does not look like a SMART Fetch managed export folder.";
         return Err(Error::new(ErrorKind::Mismatch, "links", message)

@@ -7,6 +7,7 @@ pub mod links;
 pub mod log;
 pub mod managed;
 pub mod metadata;
+pub(crate) mod present;
 pub mod row_file;
 pub mod rows;
 pub(crate) mod sorter;

@@ -11,6 +11,7 @@ use crate::auth::ScopeRequest;
 use crate::config::{HydrateConfig, ServerConfig};
 use crate::event::{Event, Phase};
 use crate::fhir;
+use crate::folder::present;
 use crate::http::Client;
 use crate::hydrate::tasks::{self, Kind, Task};
 use crate::hydrate::{Run, TaskReport};
@@ -56,13 +57,14 @@ pub fn check_hydrate(config: &HydrateConfig) -> Result<()> {
 /// resolves.
 ///
 /// # Errors
-/// What stopped it. References that could not be had are no error, but counted in the report.
+/// `Usage` without a folder to read, else what stopped it. References that could not be had are no error, but counted in the report.
 pub async fn hydrate<P: Platform>(
     platform: &P,
     config: &HydrateConfig,
     cancelled: impl Future<Output = ()>,
 ) -> Result<HydrateReport> {
     check_hydrate(config)?;
+    present::require(platform.source(), config.folder.as_deref()).await?;
     let running = async {
         let mut rest = tasks::select(&config.tasks)?.into_iter();
         run(platform, config, platform.source(), &mut || rest.next()).await

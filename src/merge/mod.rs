@@ -26,7 +26,7 @@ use crate::event::{Event, Phase};
 use crate::fhir::instant::FhirTime;
 use crate::folder::layout::{LOG, PART};
 use crate::folder::metadata::{self, Kind, Metadata};
-use crate::folder::{Job, JobState, Ledger, data_files, log};
+use crate::folder::{Job, JobState, Ledger, data_files, log, present};
 use crate::job::TypeCount;
 use crate::platform::{Observer, Platform, Storage, StorageErrorKind};
 use crate::{Error, ErrorKind, Result};
@@ -67,9 +67,10 @@ pub struct MergeReport {
 /// same folder. Interrupted, it is done by running it again.
 ///
 /// # Errors
-/// `Mismatch` where the folders are not what they should be, `Corrupt` where a file is damaged.
+/// `Usage` without such a folder, `Mismatch` where the folders are not what they should be, `Corrupt` where a file is damaged.
 pub async fn merge<P: Platform>(platform: &P, config: &LocalConfig) -> Result<MergeReport> {
     let source = platform.source();
+    present::require(source, config.folder.as_deref()).await?;
     let managed = Metadata::load(source, Kind::Managed).await?;
     if managed.is_empty() {
         let message = "The folder does not look like a SMART Fetch managed export folder.";

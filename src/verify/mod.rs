@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use self::ids::Ids;
 use crate::event::{Event, Phase};
-use crate::folder::links;
 use crate::folder::managed::subfolders;
 use crate::folder::metadata::{Kind, Metadata};
+use crate::folder::{links, present};
 use crate::job::TypeCount;
 use crate::platform::{Observer, Platform, Storage, StorageErrorKind};
 use crate::progress::Steps;
@@ -89,17 +89,15 @@ impl VerifyReport {
 }
 
 /// Checks the platform's folder. Temporary files, if memory does not do, go into `.verify` of [`Platform::source`]: the folder
-/// itself unless the host gives another one.
+/// itself unless the host gives another one. `label`: what the caller calls the folder, for messages.
 ///
 /// # Errors
-/// `NotFound` where there is nothing to check, `Locked` while a job is at work, `Unsupported` where memory does not do and
+/// `Usage` without such a folder, `NotFound` where there is nothing to check in it, `Locked` while a job is at work, `Unsupported` where memory does not do and
 /// nothing can be written. What is wrong with the folder is no error here but in the report.
-pub async fn verify<P: Platform>(platform: &P) -> Result<VerifyReport> {
+pub async fn verify<P: Platform>(platform: &P, label: Option<&str>) -> Result<VerifyReport> {
     let storage = platform.storage();
     let nothing = |what: &str| Err(Error::new(ErrorKind::NotFound, "verify", what));
-    if storage.stat("").await?.is_none() {
-        return nothing("There is no such folder.");
-    }
+    present::require(storage, label).await?;
     let _lock = lock(storage).await?;
     platform.observer().event(Event::Phase { phase: Phase::Check });
     let mut report = VerifyReport { kind: "output".to_owned(), ..VerifyReport::default() };

@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::convert::{thrown, to_js};
 use super::host::{Host, JsPlatform};
 use super::{input, settled, until};
-use crate::config::ExportConfig;
+use crate::config::{ExportConfig, LocalConfig};
 use crate::job;
 
 /// Throws a usage error for options (`ExportConfig`) that make no sense. Sends nothing.
@@ -25,11 +25,12 @@ pub async fn export(host: Host, config: JsValue, cancelled: Promise) -> Result<J
     Ok(to_js(&report.map_err(|error| thrown(&error))?))
 }
 
-/// Makes the links of the host's managed folder anew; resolves to `{ links }`.
+/// Makes the links of the host's managed folder (`LocalConfig`) anew; resolves to `{ links }`.
 #[wasm_bindgen(js_name = resetLinks)]
-pub async fn reset_links(host: Host, _config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
+pub async fn reset_links(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
+    let config: LocalConfig = input(&config)?;
     let platform = JsPlatform::new(host);
-    let made = until("links", cancelled, crate::folder::links::reset(&platform)).await;
+    let made = until("links", cancelled, crate::folder::links::reset(&platform, config.folder.as_deref())).await;
     let links = made.map_err(|error| thrown(&error))?;
     Ok(to_js(&serde_json::json!({ "links": links })))
 }

@@ -27,10 +27,11 @@ pub async fn merge(host: Host, config: JsValue, cancelled: Promise) -> Result<Js
     Ok(to_js(&report.map_err(|error| thrown(&error))?))
 }
 
-/// Checks the host's folder; resolves to a `VerifyReport`. Temporary files go into the host's source, if it gives one.
+/// Checks the host's folder (`LocalConfig`); resolves to a `VerifyReport`. Temporary files go into the host's source, if it gives one.
 #[wasm_bindgen]
-pub async fn verify(host: Host, _config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
+pub async fn verify(host: Host, config: JsValue, cancelled: Promise) -> Result<JsValue, JsValue> {
+    let config: LocalConfig = input(&config)?;
     let platform = JsPlatform::new(host);
-    let report = until("verify", cancelled, crate::verify::verify(&platform)).await;
+    let report = until("verify", cancelled, crate::verify::verify(&platform, config.folder.as_deref())).await;
     Ok(to_js(&report.map_err(|error| thrown(&error))?))
 }

@@ -162,7 +162,7 @@ test('what cannot be meant is refused before anything is sent or written', async
   await refused(['--since', 'auto'], 2, /no earlier ones to take a since value from/);
   await refused(['--count', '0'], 2, /--count/);
   await refused(['--id-system', 'urn:mrn'], 2, /--id-system needs the identifiers/);
-  await refused(['--source-dir', join(out, 'nodir')], 1, /Local folder '.*nodir' does not exist\./);
+  await refused(['--source-dir', join(out, 'nodir')], 2, /Local folder '.*nodir' does not exist\./);
   await refused(['--type', 'Condition', '--type-filter', 'Patient?gender=female'], 2, /Type filter for Patient/);
   assert.equal(server.requests.length, 0);
   assert.equal(existsSync(out), false);

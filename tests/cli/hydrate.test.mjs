@@ -109,12 +109,20 @@ test('wrong usage of hydrate is told before anything is sent', async (t) => {
     assert.equal(code, 2, stderr);
     assert.match(stderr, words);
   }
-  const nodir = await run([...args, '--source-dir', join(folder, 'nodir')]);
-  assert.deepEqual([nodir.code, nodir.stderr], [1, `Local folder '${folder}/nodir' does not exist.\n`]);
   assert.equal((await run(['hydrate', folder])).code, 2);
   const none = await run([...args, '--tasks', 'none']);
   assert.deepEqual([none.code, none.stdout], [0, '✨ Done ✨\n']);
   assert.deepEqual(server.requests, []);
+});
+
+test('hydrate of an empty folder finds nothing to do, and leaves it empty', async (t) => {
+  const { server } = await prepare(t);
+  const folder = await scratch(t);
+  const { code, stdout, stderr } = await run(['hydrate', folder, '--fhir-url', server.url]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /Skipping medreq-med, no MedicationRequest resources found\.\n/);
+  assert.match(stdout, /✨ Done ✨\n$/);
+  assert.deepEqual(await filesBelow(folder), []);
 });
 
 test('hydrate keeps what it has when it is interrupted', async (t) => {

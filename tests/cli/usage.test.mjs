@@ -150,3 +150,23 @@ for (const [args, message] of WRONG) {
     assert.deepEqual(await filesBelow(folder), written, 'nothing was written');
   });
 }
+
+test('a folder to read that is not there is a usage error of every command that reads one', async (t) => {
+  const folder = await scratch(t);
+  const [none, file] = [join(folder, 'none'), join(folder, 'file')];
+  await writeFile(file, '');
+  for (const [command, ...more] of [
+    ['hydrate', ...NOWHERE], ['verify'], ['verify', '--json'], ['merge', '--out', join(folder, 'out')], ['bundle'], ['reset-symlinks'],
+  ]) {
+    const { code, stdout, stderr } = await run([command, none, ...more]);
+    const words = `smart-fetch ${command}: Local folder '${none}' does not exist. Give a folder that an export, a crawl or a merge has made.`;
+    assert.deepEqual([code, stdout, stderr], [2, '', `${words} See 'smart-fetch ${command} --help'.\n`]);
+    assert.equal((await run([command, file, ...more])).code, 2);
+    assert.match((await run([command, 's3://bucket/x', ...more])).stderr, /looks like a URL/);
+  }
+  for (const command of ['hydrate', 'crawl']) {
+    const { code, stderr } = await run([command, join(folder, 'out'), '--source-dir', none, ...NOWHERE]);
+    assert.deepEqual([code, stderr.includes(`Local folder '${none}' does not exist.`)], [2, true], stderr);
+  }
+  assert.deepEqual(await filesBelow(folder), ['file'], 'nothing was made');
+});

@@ -181,7 +181,7 @@ fn types_beyond_the_usual_ones_and_uninvited_ones_get_links_too() {
     assert!(links(&host).contains(&"Coverage.001.ndjson -> 001.one/Coverage.001.ndjson".to_owned()));
     assert!(links(&host).contains(&"Practitioner.001.ndjson -> 001.one/Practitioner.001.ndjson".to_owned()));
     host.storage.put("001.one/Provenance.001.ndjson", "{\"resourceType\":\"Provenance\",\"id\":\"x\"}\n");
-    host.run(smart_fetch::folder::links::reset(&host)).unwrap();
+    host.run(smart_fetch::folder::links::reset(&host, None)).unwrap();
     assert!(links(&host).contains(&"Provenance.001.ndjson -> 001.one/Provenance.001.ndjson".to_owned()));
 }
 
@@ -189,7 +189,7 @@ fn types_beyond_the_usual_ones_and_uninvited_ones_get_links_too() {
 fn links_are_made_anew_on_demand_and_nothing_else_is_touched() {
     let ehr = start();
     let host = ehr.host();
-    let error = host.run(smart_fetch::folder::links::reset(&host)).unwrap_err();
+    let error = host.run(smart_fetch::folder::links::reset(&host, None)).unwrap_err();
     assert!(error.message.contains("does not look like a SMART Fetch managed export folder"), "{error}");
     export(&host, &named(config(TYPES), "one")).unwrap();
     let whole = links(&host);
@@ -200,14 +200,14 @@ fn links_are_made_anew_on_demand_and_nothing_else_is_touched() {
         host.storage.link("elsewhere", "mine.txt").await.unwrap();
     });
     host.storage.put("Patient.csv", "mine");
-    assert_eq!(host.run(smart_fetch::folder::links::reset(&host)).unwrap(), 3);
+    assert_eq!(host.run(smart_fetch::folder::links::reset(&host, None)).unwrap(), 3);
     assert!(links(&host).iter().filter(|link| !link.starts_with("mine.txt")).eq(&whole));
     assert_eq!(host.storage.text("Patient.csv").unwrap(), "mine");
     assert!(links(&host).contains(&"mine.txt -> elsewhere".to_owned()));
     // A file where a link would be is not replaced.
     host.run(async { smart_fetch::platform::Storage::remove(&host.storage, "Patient.001.ndjson").await.unwrap() });
     host.storage.put("Patient.001.ndjson", "precious");
-    let error = host.run(smart_fetch::folder::links::reset(&host)).unwrap_err();
+    let error = host.run(smart_fetch::folder::links::reset(&host, None)).unwrap_err();
     assert!(error.message.contains("Patient.001.ndjson"), "{error}");
     assert_eq!(host.storage.text("Patient.001.ndjson").unwrap(), "precious");
 }

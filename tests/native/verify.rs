@@ -15,7 +15,7 @@ use crate::ndjson::gzip;
 fn run(storage: &MemoryStorage) -> smart_fetch::Result<VerifyReport> {
     let before: Vec<_> = storage.paths().into_iter().map(|path| (path.clone(), storage.bytes(&path))).collect();
     let host = Host::with_storage(storage.clone());
-    let report = host.run(verify(&host));
+    let report = host.run(verify(&host, None));
     let after: Vec<_> = storage.paths().into_iter().map(|path| (path.clone(), storage.bytes(&path))).collect();
     assert!(before == after, "nothing is changed");
     report
@@ -299,7 +299,7 @@ fn where_there_is_nothing_to_check() {
     host.run(async {
         use smart_fetch::platform::Storage;
         let _lock = storage.lock().await.unwrap();
-        assert_eq!(verify(&host).await.unwrap_err().kind, ErrorKind::Locked);
+        assert_eq!(verify(&host, None).await.unwrap_err().kind, ErrorKind::Locked);
     });
 }
 
@@ -307,7 +307,7 @@ fn where_there_is_nothing_to_check() {
 fn it_tells_how_far_it_is() {
     let storage = exported();
     let host = Host::with_storage(storage);
-    host.run(verify(&host)).unwrap();
+    host.run(verify(&host, None)).unwrap();
     let last = host.events().into_iter().rev().find_map(|event| match event {
         Event::Progress { task, done, total, resources } => Some((task, done, total, resources)),
         _ => None,

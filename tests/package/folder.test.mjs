@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { Folder } from '../../pkg-template/folder.js';
 import { load } from '../../pkg-template/load-node.js';
 import { LocalAccess } from '../../pkg-template/local.js';
-import { Client, bundle, folders, memoryFolder, merge, openFolder, zip } from '../../pkg-template/node.js';
+import { Client, bundle, folders, memoryFolder, merge, openFolder, resetLinks, verify, zip } from '../../pkg-template/node.js';
 import { Gate } from '../gate.mjs';
 import { unzip } from '../browser/unzip.mjs';
 import { folder as temporary, sandbox } from './helpers.mjs';
@@ -134,7 +134,19 @@ test('bundle: one file in the place of all, its progress told', async (t) => {
   assert.deepEqual({ ...report, bytes: 0 }, { name: 'Bundle.json', bytes: 0, resources: 2, sources: ['Patient.001.ndjson'] });
   assert.deepEqual(readdirSync(path), ['Bundle.json']);
   await assert.rejects(bundle(await openFolder(path), { compress: false }).result, { code: 'mismatch' });
-  await assert.rejects(bundle(await openFolder(join(path, 'nowhere'))).result, { code: 'notFound' });
+});
+
+test('a folder that is not there is a usage error of each job that reads one; an empty one is there', async (t) => {
+  const none = join(temporary(t), 'none');
+  const missing = await openFolder(none);
+  const client = new Client({ fhirUrl: 'http://127.0.0.1:9/fhir', retryDelays: [] });
+  const jobs = [client.hydrate(missing), verify(missing), merge(missing, memoryFolder()), bundle(missing), resetLinks(missing), client.hydrate(memoryFolder(), { source: missing })];
+  for (const job of jobs) {
+    await assert.rejects(job.result, { code: 'usage', exitStatus: 2, message: new RegExp(`^Local folder '${none}' does not exist\\.`), hint: /has made\.$/ });
+  }
+  assert.equal(existsSync(none), false, 'nothing is made');
+  const report = await client.hydrate(memoryFolder()).result;
+  assert.deepEqual([report.verdict, report.tasks.every(({ skipped }) => skipped)], ['complete', true]);
 });
 
 test('merge: the state of a managed folder in another one, in memory too', async (t) => {

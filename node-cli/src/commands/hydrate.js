@@ -19,8 +19,8 @@ export async function run({ operand, settings, argv, output }) {
   if (operand === undefined) throw new UsageError('OUTPUT_DIR is missing');
   const sourceDir = settings['source-dir'];
   await checkOutputFolder(operand);
-  if (sourceDir !== undefined) await checkInputFolder(sourceDir);
-  const options = {};
+  await checkInputFolder(sourceDir ?? operand);
+  const options = { folder: sourceDir ?? operand };
   for (const [flag, key] of Object.entries(SAME)) {
     if (settings[flag] !== undefined) options[key] = settings[flag];
   }

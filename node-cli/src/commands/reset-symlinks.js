@@ -1,5 +1,4 @@
-import { stat } from 'node:fs/promises';
-import { CommandError, UsageError } from '../exit-codes.js';
+import { checkInputFolder } from '../input-folder.js';
 import { watchJob } from '../job.js';
 
 /**
@@ -8,11 +7,7 @@ import { watchJob } from '../job.js';
  * @returns {Promise<number>} exit status
  */
 export async function run({ operand, settings, output }) {
-  if (operand === undefined) throw new UsageError('OUTPUT_DIR is missing');
-  // Neither would any other folder have to be locked to see that it is none of ours.
-  if (!(await stat(operand).catch(() => undefined))?.isDirectory()) {
-    throw new CommandError(`Folder '${operand}' does not look like a SMART Fetch managed export folder.`);
-  }
+  await checkInputFolder(operand, 'OUTPUT_DIR');
   const { openFolder, resetLinks } = await import('smart-fetch');
   const job = resetLinks(await openFolder(operand));
   const { exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Run the same command again.');
