@@ -231,9 +231,10 @@ impl<P: Platform> Chain<'_, '_, P> {
 
     fn outcome(&mut self, resource: Raw<'_>) {
         let harvest = &mut self.harvest;
-        harvest.outcomes.extend_from_slice(&compact(resource.bytes()));
+        let row = self.chains.client.without_secrets(compact(resource.bytes()).into_owned());
+        harvest.outcomes.extend_from_slice(&row);
         harvest.outcomes.push(b'\n');
-        if let Some(outcome) = Outcome::read(resource.bytes()) {
+        if let Some(outcome) = Outcome::read(&row) {
             let errors = outcome.issues.iter().filter(|i| matches!(i.severity.as_str(), "error" | "fatal")).count();
             harvest.errors += errors as u64;
             harvest.issues.extend(outcome.issues);

@@ -121,7 +121,28 @@ impl<'p, P: Platform> Client<'p, P> {
     /// Fails with [`ErrorKind::Network`] if no answer came in the end, [`ErrorKind::Auth`] if no token was to be had,
     /// [`ErrorKind::Insecure`] and [`ErrorKind::Protocol`] for redirects that are not followed and bodies that are too long.
     pub async fn send(&self, call: Call) -> Result<Reply> {
-        self.wire.send(&call, &self.auth).await
+        let mut reply = self.wire.send(&call, &self.auth).await?;
+        // Servers repeat what they were sent, and what they say of an error is written in many places.
+        let head = reply.pieces.first().unwrap_or(&reply.body);
+        let head = String::from_utf8_lossy(&head[..head.len().min(200)]);
+        if !reply.is_success() || head.contains("OperationOutcome") {
+            reply.body = self.without_secrets(reply.body);
+            if !reply.pieces.is_empty() {
+                reply.pieces = vec![self.without_secrets(reply.pieces.concat())];
+            }
+        }
+        Ok(reply)
+    }
+
+    /// What a server said, without this client's secrets; byte for byte if it holds none.
+    pub fn without_secrets(&self, said: Vec<u8>) -> Vec<u8> {
+        let secrets = self.secrets();
+        if secrets.is_empty() {
+            return said;
+        }
+        let text = String::from_utf8_lossy(&said);
+        let clean = redact::only(&text, &secrets);
+        if clean == text { said } else { clean.into_bytes() }
     }
 
     /// The current `Authorization` header, refreshed when it is about to expire; empty for an open server. For
@@ -203,10 +224,14 @@ impl<'p, P: Platform> Client<'p, P> {
 
     /// `text` without secrets: what looks like one, and this client's own wherever they stand (a server may echo them).
     pub fn redact(&self, text: &str) -> String {
+        redact::known(text, &self.secrets())
+    }
+
+    fn secrets(&self) -> Vec<String> {
         let mut secrets = self.auth.secrets();
         // Shorter ones are hardly keys, and would garble the text.
         secrets.extend(self.wire.headers.iter().map(|(_, value)| value.clone()).filter(|value| value.len() >= 8));
-        redact::known(text, &secrets)
+        secrets
     }
 }
 

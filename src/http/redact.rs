@@ -55,8 +55,13 @@ pub fn text(text: &str) -> String {
 /// As [`text`], and without `secrets` wherever they stand. Secrets of less than four characters are left: they would only
 /// garble the text.
 pub fn known(text: &str, secrets: &[String]) -> String {
+    self::text(&only(text, secrets))
+}
+
+/// Without `secrets`, and else as it is; JSON may write `\/` for their `/`.
+pub fn only(text: &str, secrets: &[String]) -> String {
     let secrets = secrets.iter().filter(|secret| secret.len() >= 4);
-    self::text(&secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), GONE)))
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, GONE).replace(&secret.replace('/', "\\/"), GONE))
 }
 
 fn without_pem(text: &str) -> String {

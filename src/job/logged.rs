@@ -38,7 +38,7 @@ pub(super) fn kickoff<P: Platform>(
             "requestParameters": attempt.parameters,
             "errorCode": error.and(attempt.status),
             "errorBody": body,
-            "responseHeaders": attempt.status.map(|_| headers(&attempt.headers)),
+            "responseHeaders": attempt.status.map(|_| headers(client, &attempt.headers)),
         }),
     );
 }
@@ -56,7 +56,7 @@ pub(super) fn status_error<P: Platform>(
             "body": reply.map(|reply| client.redact(&reply.text())),
             "code": reply.map(|reply| reply.status),
             "message": error.message,
-            "responseHeaders": reply.map(|reply| headers(&reply.headers)),
+            "responseHeaders": reply.map(|reply| headers(client, &reply.headers)),
         }),
     );
 }
@@ -91,14 +91,14 @@ pub(super) fn manifest<P: Platform>(log: &Log<'_, P>, manifest: &Manifest, whole
 }
 
 /// Response headers with lower-case names, repeated ones joined.
-fn headers(headers: &Headers) -> Value {
+fn headers<P: Platform>(client: &Client<'_, P>, headers: &Headers) -> Value {
     let mut value = json!({});
     for (name, text) in &headers.0 {
         let name = name.to_ascii_lowercase();
         let text = match name.as_str() {
             "set-cookie" | "www-authenticate" | "authorization" => continue,
             "content-location" | "location" => redact::url(text),
-            _ => redact::text(text),
+            _ => client.redact(text),
         };
         let joined = value[&name].as_str().map(|before| format!("{before}, {text}"));
         value[&name] = json!(joined.unwrap_or(text));

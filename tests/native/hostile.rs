@@ -162,3 +162,63 @@ fn a_type_that_the_token_does_not_cover_is_neither_done_nor_deleted() {
     assert_eq!(metadata(&second, "002.two")["done"].get("Condition"), None);
     assert_eq!(seen_by_reader(&second), ehr.state(&["Patient", "Condition"]));
 }
+
+/// What a job leaves anywhere: its result, its events, its files.
+fn traces(host: &Host, result: &dyn std::fmt::Debug) -> String {
+    let files: Vec<String> = host.storage.paths();
+    let texts = files.iter().filter_map(|path| host.storage.text(path));
+    format!("{result:?}\n{:?}\n{}", host.events(), texts.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn a_server_that_repeats_the_token_at_any_step_gets_it_written_nowhere() {
+    const CANARY: &str = "c4n4ry.t0ken";
+    let steps = [
+        ("GET", "/metadata"),
+        ("GET", "$export"),
+        ("GET", "/jobs/"),
+        ("GET", "/files/Condition"),
+        ("GET", "/files/"),
+        ("DELETE", "/jobs/"),
+        ("GET", "/Condition?"),
+        ("GET", "/Patient?"),
+        ("GET", "/Practitioner/"),
+        ("GET", "/Binary/"),
+    ];
+    let mut leaks = Vec::new();
+    for mode in [ExportMode::Bulk, ExportMode::Crawl] {
+        for (method, step) in steps {
+            for status in [200, 400, 401, 403, 404, 500] {
+                let ehr = Ehr::new();
+                let of = json!({"subject": {"reference": "Patient/p1"}, "recorder": {"reference": "Practitioner/d"}});
+                ehr.at("2026-01-01T00:00:00Z").put("Patient/p1", json!({})).put("Condition/c1", of);
+                let attachment = json!({"url": "Binary/b", "contentType": "text/plain"});
+                ehr.put("DocumentReference/d1", json!({"content": [{"attachment": attachment}]}));
+                let host = ehr.host();
+                let bundle = step == "/Condition?" && status == 200 && mode == ExportMode::Crawl;
+                let issue = json!({"severity": "error", "code": "security", "diagnostics": format!("bad {CANARY}"),
+                    "details": {"text": format!("no session ({CANARY})")}});
+                let mut echo = json!({"resourceType": "OperationOutcome", "issue": [issue]});
+                if bundle {
+                    echo = json!({"resourceType": "Bundle", "entry": [{"resource": echo}]});
+                }
+                let echo = echo.to_string();
+                host.http.on_call(method, step, move |_| {
+                    Reply::json(status, &echo).header("X-Echo", CANARY).header("WWW-Authenticate", CANARY)
+                });
+                let mut config = ExportConfig { mode, ..named(config(TYPES), "one") };
+                if mode == ExportMode::Bulk {
+                    config.bulk.types.push("DocumentReference".into());
+                }
+                config.hydration_tasks = vec!["practitioner".into(), "inline".into()];
+                config.bulk.server.auth = AuthConfig::Bearer { token: CANARY.into() };
+                let result = export(&host, &config);
+                let left = traces(&host, &result);
+                for line in left.lines().flat_map(|line| line.split("}, ")).filter(|line| line.contains(CANARY)) {
+                    leaks.push(format!("{mode:?} {method} {step} {status}: {line}"));
+                }
+            }
+        }
+    }
+    assert!(leaks.is_empty(), "{} leaks\n{}", leaks.len(), leaks.join("\n"));
+}
