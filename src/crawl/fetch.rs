@@ -49,6 +49,8 @@ pub struct Fetch<'a, 'p, P: Platform> {
     pub resource_type: &'a str,
     /// How it is searched.
     pub searches: &'a Searches,
+    /// Since when, if it does not come whole.
+    pub since: Option<&'a str>,
     /// The patients, in order.
     pub cohort: &'a [String],
     /// What tells them from others.
@@ -112,8 +114,7 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
     /// # Errors
     /// What stops the whole crawl; what is here is safe then.
     pub async fn run(&self) -> Result<Fetched<'a, 'p, P>> {
-        let platform = self.client.platform();
-        let file = TypeFile::open(platform, self.folder, self.resource_type, self.fingerprint, self.compress).await?;
+        let file = TypeFile::open(self).await?;
         let mut work =
             Work { fetch: self, file, streak: 0, served: false, warned: 0, unknown: Vec::new(), progress_due: 0 };
         let ended = if work.file.is_closing() { Ok(Next::On) } else { work.all().await };

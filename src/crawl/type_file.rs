@@ -1,11 +1,13 @@
 //! The file of one type while it grows: its rows, its OperationOutcomes, and the ledger that says who is in it.
 
 use super::chain::Harvest;
+use super::fetch::Fetch;
 use super::positions::Positions;
 use super::state::{CrawlState, Stage, TypeState};
 use super::watermark::Newest;
+use crate::fhir::instant;
 use crate::folder::layout::{self, PART};
-use crate::folder::{OutputFolder, RowWriter, Rows, metadata};
+use crate::folder::{OutputFolder, RowWriter, Rows};
 use crate::platform::{Clock, Platform, Storage};
 use crate::{ErrorKind, Result};
 
@@ -32,13 +34,9 @@ pub struct TypeFile<'a, 'p, P: Platform> {
 
 impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
     /// Opens the file where the ledger says that it stands; from the start where there is nothing, or nothing that fits.
-    pub(super) async fn open(
-        platform: &'p P,
-        folder: &'a OutputFolder<'p, P>,
-        resource_type: &str,
-        cohort: &str,
-        compress: bool,
-    ) -> Result<Self> {
+    pub(super) async fn open(fetch: &Fetch<'a, 'p, P>) -> Result<Self> {
+        let Fetch { client, folder, resource_type, fingerprint: cohort, .. } = *fetch;
+        let platform = client.platform();
         let known = folder.ledger().crawl.as_ref().and_then(|crawl| crawl.of(resource_type)).cloned();
         let storage = platform.storage();
         if let Some(state) = known {
@@ -53,11 +51,14 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
             change(folder, |crawl| crawl.forget(resource_type));
             folder.save().await?;
         }
+        let began = client.earliest_now();
         let state = TypeState {
             resource_type: resource_type.to_owned(),
             cohort: cohort.to_owned(),
-            start: metadata::now_iso(platform.clock()),
-            file: format!("{resource_type}{}", layout::ending(None, compress)),
+            start: instant::iso(began, platform.clock().offset_minutes(began)),
+            // Where nothing is new, it is complete to the time of before: the server may be a copy that lags behind.
+            newest: fetch.since.map(str::to_owned),
+            file: format!("{resource_type}{}", layout::ending(None, fetch.compress)),
             ..TypeState::default()
         };
         Ok(Self::over(platform, folder, state, Positions::default(), Positions::default()))

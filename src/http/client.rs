@@ -8,7 +8,7 @@ use super::wire::{Credentials, Wire};
 use super::{Call, Politeness, Reply, redact, redirect, url};
 use crate::auth::{self, Auth, ScopeRequest, TokenRule, Withheld};
 use crate::config::{AuthConfig, ServerConfig};
-use crate::platform::Platform;
+use crate::platform::{Clock, Platform};
 use crate::{Error, ErrorKind, Result};
 
 /// Talks to one FHIR server, its token endpoint, and whatever they point at.
@@ -68,6 +68,7 @@ impl<'p, P: Platform> Client<'p, P> {
             rewrite_urls: server.rewrite_urls.clone(),
             politeness: Politeness::new(platform, server.max_connections),
             retry: RetryPolicy { delays: server.retry_delays.clone(), max_wait: Duration::from_secs(300) },
+            behind: Cell::new(None),
         };
         Ok(Self { wire, auth: Auth::new(&server.auth, scopes)? })
     }
@@ -82,6 +83,16 @@ impl<'p, P: Platform> Client<'p, P> {
     /// The host.
     pub fn platform(&self) -> &'p P {
         self.wire.platform
+    }
+
+    /// Now, in milliseconds since the epoch: by our clock, or by the server's where that is behind.
+    pub fn earliest_now(&self) -> i64 {
+        self.wire.platform.clock().now_millis() - self.wire.behind.get().unwrap_or_default().max(0)
+    }
+
+    /// Takes over what another client of the same server knows of its clock.
+    pub fn take_clock_of(&self, other: &Client<'_, P>) {
+        self.wire.behind.set(other.wire.behind.get());
     }
 
     /// A random number in `0.0..1.0`.

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::retry::{Failure, Pause, RetryPolicy};
 use super::{Call, CallAuth, Permit, Politeness, Presented, Reply, Retry, parse_retry_after, redact, redirect, url};
 use crate::event::Event;
+use crate::fhir::instant::http_date;
 use crate::ndjson::Decoder;
 use crate::platform::{
     Body, BodyCoding, Clock, Http, HttpError, HttpErrorKind, Method, Observer, Platform, Random, Request,
@@ -51,6 +52,8 @@ pub(crate) struct Wire<'p, P: Platform> {
     pub(crate) rewrite_urls: Vec<(String, String)>,
     pub(crate) politeness: Politeness<'p, P>,
     pub(crate) retry: RetryPolicy,
+    /// How far the FHIR server's clock is behind ours, in milliseconds, where it has told.
+    pub(crate) behind: Cell<Option<i64>>,
 }
 
 /// How one try ended: with an answer, or without.
@@ -150,6 +153,9 @@ impl<P: Platform> Wire<'_, P> {
                 continue;
             }
             let at_millis = self.platform.clock().now_millis();
+            if self.behind.get().is_none() && self.is_fhir_origin(&target) {
+                self.behind.set(response.headers.get("date").and_then(http_date).map(|date| at_millis - date));
+            }
             let too_large = || too_large(call.operation, &target, call.max_body);
             let (coding, mut body, mut pieces) = (response.coding, Vec::new(), Vec::new());
             if call.in_pieces && (200..300).contains(&response.status) {

@@ -433,6 +433,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             folder: &self.folder,
             resource_type,
             searches: &searches,
+            since,
             cohort,
             fingerprint,
             by,

@@ -163,7 +163,9 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
     let before = others.iter().find(has_patients).map(|export| platform.storage().within(&export.folder.name));
     if is_crawl {
         // Its platform is where it writes.
+        let bulk_client = &client;
         let client = crawl::rest_client(&inside, config)?;
+        client.take_clock_of(bulk_client);
         if capability.vendor == Vendor::Epic {
             client.identify_to_epic();
         }

@@ -147,7 +147,7 @@ impl Data {
     }
 
     /// A search by `patient` (the resource's `subject`) or `_id`, and `_lastUpdated`.
-    fn search(&self, url: &str) -> Reply {
+    pub fn search(&self, url: &str) -> Reply {
         let wanted = url.split('?').next().unwrap().rsplit('/').next().unwrap();
         if let Some(broken) = query(url, "patient").filter(|patient| self.broken.contains(patient)) {
             return Reply::outcome(400, "error", "processing", &format!("nothing of {broken} today"));

@@ -188,3 +188,48 @@ fn a_kill_of_an_increment_at_any_storage_call_loses_nobody() {
         assert_eq!(host.storage.paths(), whole.storage.paths(), "call {call}");
     }
 }
+
+#[test]
+fn a_clock_ahead_of_the_servers_and_a_copy_that_lags_lose_no_change() {
+    // Nothing new was seen: what is new may not have come to this copy of the data yet.
+    let ehr = start();
+    let host = ehr.host();
+    export(&host, &crawl(named(config(TYPES), "one"))).unwrap();
+    export(&host, &crawl(named(auto(TYPES), "two"))).unwrap();
+    ehr.at("2026-01-01T20:00:00Z").put("Condition/late", of("p1"));
+    export(&host, &crawl(named(auto(TYPES), "three"))).unwrap();
+    assert!(seen_by_reader(&host).contains_key("Condition/late"), "{:?}", searches(&host));
+
+    // The server's clock is an hour behind ours, and data change while patients are asked for one after the other.
+    let ehr = start();
+    let host = ehr.host();
+    let (data, turn) = (ehr.clone(), std::cell::Cell::new(0));
+    host.http.off("GET", "/metadata").on(
+        "GET",
+        "/metadata",
+        smart_fetch::testing::Reply::json(200, &capability().to_string())
+            .header("Date", "Fri, 02 Jan 2026 02:04:05 GMT"),
+    );
+    host.http.on_call("GET", "/Condition?", move |request| {
+        let reply = data.0.borrow().search(&request.url);
+        turn.set(turn.get() + 1);
+        match turn.get() {
+            // Of a patient who was asked for already, then of one who was not.
+            1 => drop(
+                data.at("2026-01-02T02:04:20Z")
+                    .put("Condition/c1", json!({"v": 2, "subject": {"reference": "Patient/p1"}})),
+            ),
+            2 => drop(
+                data.at("2026-01-02T02:04:40Z")
+                    .put("Condition/c3", json!({"v": 2, "subject": {"reference": "Patient/p3"}})),
+            ),
+            _ => {}
+        }
+        reply
+    });
+    let mut one = crawl(named(config(TYPES), "one"));
+    one.bulk.server.max_connections = 1;
+    export(&host, &one).unwrap();
+    export(&host, &crawl(named(auto(TYPES), "two"))).unwrap();
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]), "{:?}", searches(&host));
+}
