@@ -5,9 +5,9 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
-use gloo_net::http::{Method as FetchMethod, RequestBuilder};
-use js_sys::{Object, Promise, Reflect, Uint8Array};
+use futures_util::future::{Either, LocalBoxFuture, select};
+use gloo_net::http::{Headers as FetchHeaders, Method as FetchMethod, RequestBuilder};
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -32,11 +32,13 @@ extern "C" {
 
 /// Bytes that are read at once, at most.
 const CHUNK: u32 = 128 << 10;
+/// Buffers that are kept for the next bodies: as many as there are connections to a server.
+const MAX_SPARE: usize = 6;
 
 thread_local! {
-    /// The buffer of a body that has ended. Browsers collect what bodies bring as late as they like: a gigabyte of chunks, each
+    /// The buffers of bodies that have ended. Browsers collect what bodies bring as late as they like: a gigabyte of chunks, each
     /// in a buffer of its own, had 180 MB in memory at times.
-    static SPARE: RefCell<Option<Uint8Array>> = const { RefCell::new(None) };
+    static SPARE: RefCell<Vec<Uint8Array>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A reader that fills a buffer of ours, where the browser has it for bodies.
@@ -52,14 +54,63 @@ pub(super) struct Fetch {
     clock: JsClock,
 }
 
-/// Aborts the request when it is dropped; after the end of the body that does nothing.
-struct Abort(AbortController);
+/// Aborts the request when it is dropped before the end of the body.
+struct Abort(Option<AbortController>);
 
 impl Drop for Abort {
     fn drop(&mut self) {
-        // Without a reason: gloo-net panics where the promise is rejected with anything but an Error.
-        self.0.abort();
+        if let Some(controller) = &self.0 {
+            // Without a reason: gloo-net panics where the promise is rejected with anything but an Error.
+            controller.abort();
+        }
     }
+}
+
+/// Ends a wait in which the server is silent for too long. One timer for a whole exchange: one for each wait costs as much as what is
+/// waited for.
+struct Silence {
+    clock: JsClock,
+    limit: Duration,
+    timer: Option<LocalBoxFuture<'static, ()>>,
+}
+
+impl Silence {
+    fn new(clock: JsClock, limit: Duration) -> Self {
+        Self { clock, limit, timer: None }
+    }
+
+    /// Waits for `future`.
+    async fn within<F: Future>(&mut self, future: F) -> Result<F::Output, HttpError> {
+        let began = self.clock.now_millis();
+        let mut future = pin!(future);
+        let mut left = self.limit;
+        loop {
+            let clock = self.clock.clone();
+            let timer = self.timer.get_or_insert_with(|| Box::pin(async move { clock.sleep(left).await }));
+            match select(future.as_mut(), timer).await {
+                Either::Left((output, _)) => return Ok(output),
+                Either::Right(_) => self.timer = None,
+            }
+            // The timer may be older than this wait.
+            let waited = Duration::from_millis(u64::try_from(self.clock.now_millis() - began).unwrap_or(0));
+            left = self.limit.saturating_sub(waited);
+            if left.is_zero() {
+                let message = format!("the server was silent for {} seconds", self.limit.as_secs());
+                return Err(HttpError::new(HttpErrorKind::Timeout, message));
+            }
+        }
+    }
+}
+
+/// The headers that the page may see. As one text, since each text that crosses costs; no name and no value holds a line break.
+fn header_list(headers: FetchHeaders) -> Headers {
+    let flat = String::from(Array::from(&headers.into_raw()).flat(1).join("\n"));
+    let mut flat = flat.split('\n').map(str::to_owned);
+    let mut headers = Vec::new();
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        headers.push((name, value));
+    }
+    Headers(headers)
 }
 
 /// The body of a response of `fetch`.
@@ -67,9 +118,8 @@ pub(super) struct FetchBody {
     reader: Option<Reader>,
     /// What the next chunk goes into, once there was one.
     buffer: Option<Uint8Array>,
-    timeout: Duration,
-    clock: JsClock,
-    _abort: Abort,
+    silence: Silence,
+    abort: Abort,
 }
 
 impl Fetch {
@@ -85,7 +135,8 @@ impl Http for Fetch {
     async fn send(&self, request: Request) -> Result<Response<FetchBody>, HttpError> {
         let invalid = |error: gloo_net::Error| HttpError::new(HttpErrorKind::Invalid, error.to_string());
         let abort = AbortController::new().map_err(|thrown| HttpError::new(HttpErrorKind::Invalid, text(&thrown)))?;
-        let abort = Abort(abort);
+        let signal = abort.signal();
+        let abort = Abort(Some(abort));
         let method = match request.method {
             Method::Get => FetchMethod::GET,
             Method::Post => FetchMethod::POST,
@@ -97,7 +148,7 @@ impl Http for Fetch {
             // Clinical data belongs in the folder, not in the browser's cache; cookies are none of our credentials.
             .cache(RequestCache::NoStore)
             .credentials(RequestCredentials::Omit)
-            .abort_signal(Some(&abort.0.signal()));
+            .abort_signal(Some(&signal));
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
@@ -106,24 +157,25 @@ impl Http for Fetch {
             None => builder.build(),
         };
         let sending = built.map_err(invalid)?.send();
-        let response = within(&self.clock, request.timeout, sending).await?.map_err(|error| {
+        let mut silence = Silence::new(self.clock.clone(), request.timeout);
+        let response = silence.within(sending).await?.map_err(|error| {
             // A browser says no more than "failed to fetch", whatever the reason.
             HttpError::new(HttpErrorKind::Blocked, error.to_string())
         })?;
-        let coded = response.headers().has("content-encoding");
+        let headers = header_list(response.headers());
+        let coded = headers.get("content-encoding").is_some();
         let filtered = response.type_() == ResponseType::Cors;
         Ok(Response {
             status: response.status(),
-            headers: Headers(response.headers().entries().collect()),
+            headers,
             headers_filtered: filtered,
             final_url: response.redirected().then(|| response.url()),
             coding: if coded || filtered { BodyCoding::DecodedByHost } else { BodyCoding::Identity },
             body: FetchBody {
                 reader: response.body().and_then(|stream| reader(stream.unchecked_ref())),
                 buffer: None,
-                timeout: request.timeout,
-                clock: self.clock.clone(),
-                _abort: abort,
+                silence,
+                abort,
             },
         })
     }
@@ -133,9 +185,9 @@ impl Body for FetchBody {
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
         let Some(reader) = &self.reader else { return Ok(None) };
         loop {
-            let buffer = self.buffer.take().or_else(|| SPARE.take());
+            let buffer = self.buffer.take().or_else(|| SPARE.with_borrow_mut(Vec::pop));
             let buffer = buffer.unwrap_or_else(|| Uint8Array::new_with_length(CHUNK));
-            let read = within(&self.clock, self.timeout, JsFuture::from(reader.read(&buffer))).await?;
+            let read = self.silence.within(JsFuture::from(reader.read(&buffer))).await?;
             let read = read.map_err(|thrown| HttpError::new(HttpErrorKind::Interrupted, text(&thrown)))?;
             let get = |name: &str| Reflect::get(&read, &JsValue::from_str(name)).unwrap_or_default();
             let value = get("value");
@@ -144,24 +196,15 @@ impl Body for FetchBody {
             self.buffer =
                 if buffer.length() > 0 { Some(buffer) } else { bytes.map(|bytes| Uint8Array::new(&bytes.buffer())) };
             if get("done").is_truthy() {
-                SPARE.set(self.buffer.take());
+                self.abort.0 = None;
+                self.silence.timer = None;
+                SPARE.with_borrow_mut(|spare| spare.extend(self.buffer.take().filter(|_| spare.len() < MAX_SPARE)));
                 return Ok(None);
             }
             match bytes {
                 Some(bytes) if bytes.length() > 0 => return Ok(Some(bytes.to_vec())),
                 _ => {}
             }
-        }
-    }
-}
-
-/// Waits for `future`, at most for `timeout`.
-async fn within<F: Future>(clock: &JsClock, timeout: Duration, future: F) -> Result<F::Output, HttpError> {
-    match select(pin!(future), pin!(clock.sleep(timeout))).await {
-        Either::Left((output, _)) => Ok(output),
-        Either::Right(_) => {
-            let message = format!("the server was silent for {} seconds", timeout.as_secs());
-            Err(HttpError::new(HttpErrorKind::Timeout, message))
         }
     }
 }
