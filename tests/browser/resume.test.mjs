@@ -302,7 +302,7 @@ test('a server without CORS is told apart from one that is not there', async (t)
 test('workers that cannot be started are an error that says so, at once', async (t) => {
   const { sandbox, context } = await setUp(t);
   for (const script of ['core.worker.js', 'transfer.browser.js']) {
-    const page = await openPage(context, await startSite(t, script));
+    const page = await openPage(context, await startSite(t, { missing: script }));
     const { error } = await page.evaluate(async (fhirUrl) => {
       const run = async () => new globalThis.sf.Client({ fhirUrl }).bulk(await globalThis.sf.openFolder('none'), { types: ['Patient'] }).result;
       return globalThis.ended(run());

@@ -48,13 +48,22 @@ export async function hostFolder(t, folder, base = '/') {
   return { url: url + base, asked };
 }
 
-/** Serves `/pkg/`, `/contract/` and `/`: the pages; but not the script `missing`. */
-export function startSite(t, missing) {
+/** Makes the package's clock run so many times as fast, so that what takes minutes can be waited for. */
+const hurried = (times) => `
+const began = Date.now();
+const { sleep } = clock;
+clock.now = () => began + (Date.now() - began) * ${times};
+clock.sleep = (millis) => sleep(millis / ${times});
+`;
+
+/** Serves `/pkg/`, `/contract/` and `/`: the pages; but not the script `missing`. `hurry`: how many times as fast its clock is. */
+export function startSite(t, { missing, hurry } = {}) {
   const find = (path) => {
     const [, place, ...rest] = path.split('/');
     if (missing !== undefined && rest.at(-1) === missing) throw new Error('as if it were not there');
     const folder = { pkg: 'pkg-template', contract: 'tests/contract' }[place];
     const body = readFileSync(folder ? join(root, folder, ...rest) : join(root, 'tests/browser/pages', path === '/' ? 'index.html' : path));
+    if (hurry !== undefined && path === '/pkg/clock.js') return body.toString() + hurried(hurry);
     // Workers know no import maps.
     return place === 'contract' ? body.toString().replace("'node:assert/strict'", "'/assert.js'") : body;
   };

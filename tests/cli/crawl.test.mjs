@@ -2,47 +2,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import http from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { gunzipSync } from 'node:zlib';
-import { printed, run, scratch, start } from './support.mjs';
-import { fixtureFiles, QUICK, sandbox } from './server.mjs';
-
-/** The rows of a folder's data files by type, sorted; each as it is stored. */
-function rowsOf(folder) {
-  const rows = {};
-  for (const name of readdirSync(folder).filter((one) => /^[A-Z].*\.ndjson(\.gz)?$/.test(one))) {
-    const bytes = readFileSync(join(folder, name));
-    const text = (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
-    (rows[name.split('.')[0]] ??= []).push(...text.split('\n').filter(Boolean));
-  }
-  for (const list of Object.values(rows)) list.sort();
-  return rows;
-}
-
-const patientIds = () => fixtureFiles().get('Patient.001').toString().trim().split('\n').map((line) => JSON.parse(line).id).sort();
-const metadataOf = (folder) => JSON.parse(readFileSync(join(folder, '.metadata'), 'utf8'));
-
-/** A server before the sandbox that answers some requests itself. @returns its FHIR base */
-async function before(t, url, answer) {
-  const { origin, pathname } = new URL(url);
-  const proxy = http.createServer((request, response) => {
-    const own = answer(request.url, response);
-    if (own) return;
-    const { host } = request.headers;
-    http.get(origin + request.url, { headers: { ...request.headers, host } }, (upstream) => {
-      response.writeHead(upstream.statusCode, upstream.headers);
-      upstream.pipe(response);
-    });
-  });
-  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    proxy.closeAllConnections();
-    proxy.close();
-  });
-  return `http://127.0.0.1:${proxy.address().port}${pathname}`;
-}
+import { metadataOf, printed, rowsOf, run, scratch, start } from './support.mjs';
+import { before, patientIds, QUICK, sandbox } from './server.mjs';
 
 test('a crawl over the usual types brings what a bulk export of these patients brings, byte for byte', async (t) => {
   const server = await sandbox(t, { faults: { searchPage: 7 } });

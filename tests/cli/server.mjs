@@ -1,5 +1,6 @@
 // What these tests export from: the embedded sandbox, serving a small folder.
 import { readdirSync, readFileSync } from 'node:fs';
+import http from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
@@ -24,4 +25,27 @@ export async function sandbox(t, { faults, ...options } = {}) {
 export function fixtureFiles() {
   const names = readdirSync(FIXTURE).filter((name) => name.endsWith('.ndjson.gz')).sort();
   return new Map(names.map((name) => [name.replace('.ndjson.gz', ''), gunzipSync(readFileSync(join(FIXTURE, name)))]));
+}
+
+/** The ids of the fixture's patients. */
+export const patientIds = () => fixtureFiles().get('Patient.001').toString().trim().split('\n').map((line) => JSON.parse(line).id).sort();
+
+/** A server before the sandbox that answers some requests itself. @returns its FHIR base */
+export async function before(t, url, answer) {
+  const { origin, pathname } = new URL(url);
+  const proxy = http.createServer((request, response) => {
+    const own = answer(request.url, response);
+    if (own) return;
+    const { host } = request.headers;
+    http.get(origin + request.url, { headers: { ...request.headers, host } }, (upstream) => {
+      response.writeHead(upstream.statusCode, upstream.headers);
+      upstream.pipe(response);
+    });
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+  return `http://127.0.0.1:${proxy.address().port}${pathname}`;
 }

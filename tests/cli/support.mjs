@@ -1,10 +1,12 @@
 // The command line as its users have it: a process with arguments, two outputs and an exit status.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 
 export const BIN = fileURLToPath(new URL('../../node-cli/bin/smart-fetch.js', import.meta.url));
 
@@ -69,4 +71,19 @@ export async function filesBelow(folder) {
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .sort();
+}
+
+/** What a folder says of itself. */
+export const metadataOf = (folder) => JSON.parse(readFileSync(join(folder, '.metadata'), 'utf8'));
+
+/** The rows of a folder's data files by type, sorted; each as it is stored. */
+export function rowsOf(folder) {
+  const rows = {};
+  for (const name of readdirSync(folder).filter((one) => /^[A-Z].*\.ndjson(\.gz)?$/.test(one))) {
+    const bytes = readFileSync(join(folder, name));
+    const text = (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
+    (rows[name.split('.')[0]] ??= []).push(...text.split('\n').filter(Boolean));
+  }
+  for (const list of Object.values(rows)) list.sort();
+  return rows;
 }
