@@ -30,6 +30,8 @@ pub struct Export {
     times: Map<String, Value>,
     /// Types of which a bulk job has brought some files, but not all.
     torn: BTreeSet<String>,
+    /// Files of what changed while it ran: newer than its others.
+    later: BTreeSet<String>,
 }
 
 /// All exports, newest first.
@@ -51,9 +53,12 @@ impl Export {
         let ledger = Ledger::load(&metadata)?;
         // 20,000 files a subfolder, over years: only what is needed stays in memory.
         metadata.remove("ledger");
-        let (mut times, mut torn) = (Map::new(), BTreeSet::new());
+        let (mut times, mut torn, mut later) = (Map::new(), BTreeSet::new(), BTreeSet::new());
         let done = metadata.done();
         for job in &ledger.jobs {
+            for file in job.files.iter().filter(|_| job.reconciles) {
+                later.extend(file.parts.iter().chain([&file.name]).cloned());
+            }
             for resource_type in &job.types {
                 match (&job.transaction_time, done.get(resource_type)) {
                     (Some(time), Some(to)) if instant::iso_of(time).as_deref() == to.as_str() => {
@@ -73,7 +78,7 @@ impl Export {
         }
         let request = ledger.jobs.iter().rfind(|job| job.state != JobState::Abandoned).map(|job| job.request.clone());
         let crawled = ledger.crawl.map(|crawl| crawl.request).filter(|request| !request.is_null());
-        Ok(Self { folder, metadata, request, crawled, times, torn })
+        Ok(Self { folder, metadata, request, crawled, times, torn, later })
     }
 
     /// The filters of a type (none: all of it); `None` if the export is not about the type.
@@ -121,6 +126,11 @@ impl Export {
     /// Whether everything was done that belongs to the export.
     pub fn is_complete(&self) -> bool {
         self.metadata.get("complete").and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    /// Whether a file, by its path in the export's folder, is of what changed while the export ran.
+    pub fn is_later(&self, path: &str) -> bool {
+        self.later.contains(path)
     }
 
     /// Whether some files of a type are here that a resumed job may replace or remove.

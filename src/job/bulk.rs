@@ -19,10 +19,10 @@ use crate::bundle;
 use crate::config::{BulkConfig, Level, LocalConfig};
 use crate::event::{Event, Phase};
 use crate::fhir::capability::{Capability, Vendor};
-use crate::fhir::instant;
+use crate::fhir::instant::{self, FhirTime};
 use crate::folder::{FileEntry, FileState, Job, JobState, Log, OutputFolder};
 use crate::http::{Client, Retry};
-use crate::platform::{Observer, Platform};
+use crate::platform::{Clock, Observer, Platform};
 use crate::update::filters::{self, Plan};
 use crate::{Error, ErrorKind, Result, fhir};
 
@@ -40,6 +40,9 @@ pub(super) fn check(config: &BulkConfig) -> Result<()> {
     filters::parse_types(&config.types)?;
     kickoff::validate(config)
 }
+
+/// How far ahead of ours a server's clock may be: two years, in milliseconds.
+const FUTURE_MILLIS: i64 = 2 * 366 * 86_400_000;
 
 /// Warnings of the same kind that are worth reading.
 const MAX_WARNINGS: usize = 20;
@@ -424,10 +427,7 @@ impl<'a, P: Platform> Run<'a, '_, P> {
         if unclear {
             return;
         }
-        let time = job.transaction_time.as_deref().and_then(instant::iso_of).unwrap_or_else(|| {
-            self.warn("transaction-time", "The server's transactionTime cannot be read; the local time stands in.");
-            crate::folder::metadata::now_iso(self.platform.clock())
-        });
+        let time = self.time_of(&job);
         let of_type = |files: &[FileEntry], t: &String| files.iter().any(|file| file.resource_type.as_ref() == Some(t));
         let came = |t: &String| {
             job.files.iter().any(|file| match &file.resource_type {
@@ -441,6 +441,20 @@ impl<'a, P: Platform> Run<'a, '_, P> {
         for resource_type in job.types.iter().filter(is_here) {
             self.folder.change(|metadata| metadata.mark_done(resource_type, &time));
         }
+    }
+
+    /// The time to which a job's types are done: the server's. One that cannot be read, or is far in the future, would have the
+    /// next increments miss everything before it.
+    fn time_of(&self, job: &Job) -> String {
+        let now = self.platform.clock().now_millis();
+        let told = job.transaction_time.as_deref().unwrap_or_default();
+        let is_sound = FhirTime::parse(told).is_some_and(|time| time.millis(0) < now + FUTURE_MILLIS);
+        instant::iso_of(told).filter(|_| is_sound).unwrap_or_else(|| {
+            let what =
+                format!("The server's transactionTime, '{told}', cannot be; the time of the kick-off stands in.");
+            self.warn("transaction-time", what);
+            job.kicked_off.clone().unwrap_or_else(|| crate::folder::metadata::now_iso(self.platform.clock()))
+        })
     }
 
     /// Everything is here: the server may forget the job (G01), and so may we.

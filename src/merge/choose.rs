@@ -42,7 +42,7 @@ impl Chosen {
     }
 }
 
-/// What is the newest of a resource sorts last: by run, then `lastUpdated`, then place. A deletion comes before all rows of
+/// What is the newest of a resource sorts last: by the place of its file in time (`run`), then `lastUpdated`, then place. A deletion comes before all rows of
 /// its run, since it is about what was there before.
 fn entry(key: [u64; 2], run: usize, updated: u64, row: u64) -> Entry {
     [key[0], key[1] | (run as u64) << 32 | updated >> (BITS - 32), updated << (64 - (BITS - 32)) | row]
@@ -65,8 +65,8 @@ pub(super) async fn choose<P: Platform>(
     base: &str,
     report: &mut MergeReport,
 ) -> Result<Chosen> {
-    if plan.runs.len() > usize::from(u16::MAX) {
-        return Err(Error::new(ErrorKind::Unsupported, "merge", "The folder has more exports than 65,535."));
+    if plan.runs.len() > usize::from(u16::MAX / 2) {
+        return Err(Error::new(ErrorKind::Unsupported, "merge", "The folder has more exports than 32,767."));
     }
     let mut sorter = Sorter::new(platform.storage(), TEMPORARY, newest);
     let gone = read_deletions(source, plan, base, &mut sorter, report).await?;
@@ -94,9 +94,9 @@ pub(super) async fn choose<P: Platform>(
                 // Without an id it is a resource of its own.
                 None => key("", &String::from_utf8_lossy(row)),
             };
-            let dropped = !gone.is_empty() && is_of_gone_patient(resource, file.run, &gone, base);
+            let dropped = !gone.is_empty() && is_of_gone_patient(resource, file.time, &gone, base);
             let number = if dropped { row_number | DROPPED } else { row_number };
-            sorter.push(entry(key, file.run, last_updated(resource), number)).await?;
+            sorter.push(entry(key, file.time, last_updated(resource), number)).await?;
         }
         file.rows = row_number - file.before;
         steps.file();
@@ -146,8 +146,8 @@ async fn read_deletions<S: Storage>(
     report: &mut MergeReport,
 ) -> Result<Gone> {
     let mut gone = Gone::new();
-    for (index, run) in plan.runs.iter().enumerate() {
-        for path in &run.deletions {
+    for run in &plan.runs {
+        for (time, path) in &run.deletions {
             let is_cohort = path.rsplit('/').next().is_some_and(|name| name.starts_with("Bundle.Patient."));
             let mut rows = Rows::open(source, path);
             while let Some(row) = rows.next().await? {
@@ -169,9 +169,9 @@ async fn read_deletions<S: Storage>(
                 }
                 for (left, key) in found {
                     report.deletions += 1;
-                    sorter.push(entry(key, index, 0, 0)).await?;
+                    sorter.push(entry(key, *time, 0, 0)).await?;
                     if left {
-                        gone.push([key[0], key[1], index as u64]);
+                        gone.push([key[0], key[1], *time as u64]);
                     }
                 }
             }

@@ -21,14 +21,14 @@ pub(super) struct Plan {
 /// One export.
 pub(super) struct Run {
     pub(super) export: Export,
-    /// Files of deletions.
-    pub(super) deletions: Vec<String>,
+    /// Files of deletions, each with its place in time.
+    pub(super) deletions: Vec<(usize, String)>,
 }
 
 /// One data file.
 pub(super) struct SourceFile {
-    /// Index of its run.
-    pub(super) run: usize,
+    /// Its place in time: twice the index of its run, and one more for what changed while that ran.
+    pub(super) time: usize,
     pub(super) path: String,
     pub(super) resource_type: String,
     /// Rows of the files before it, and of it; known once they were read.
@@ -46,11 +46,12 @@ impl Plan {
         for (index, export) in exports.iter().enumerate().rev() {
             let name = &export.folder.name;
             let inside = source.within(name);
+            let time_of = |path: &str| 2 * (newest - index) + usize::from(export.is_later(path));
             if !export.is_complete() {
                 problems.push(format!("{name} is not complete: run its export again, then merge once more."));
             }
             for file in data_files(&inside, "").await? {
-                let path = format!("{name}/{}", file.path);
+                let (time, path) = (time_of(&file.path), format!("{name}/{}", file.path));
                 let Some(resource_type) = file.resource_type else {
                     problems.push(format!("{path} is left out, since it says no resource type."));
                     continue;
@@ -62,11 +63,12 @@ impl Plan {
                 let active = &active[known].1;
                 // Where none counts yet, what is there is better than nothing; the export is not complete then, which is told.
                 if active.is_empty() || active.contains(&index) {
-                    files.push(SourceFile { run: newest - index, path, resource_type, before: 0, rows: 0 });
+                    files.push(SourceFile { time, path, resource_type, before: 0, rows: 0 });
                 }
             }
             let deleted = data_files(&inside, "deleted").await?;
-            deletions.push(deleted.into_iter().map(|file| format!("{name}/{}", file.path)).collect());
+            let in_time = deleted.into_iter().map(|file| (time_of(&file.path), format!("{name}/{}", file.path)));
+            deletions.push(in_time.collect());
         }
         let runs = exports.into_iter().rev().zip(deletions).map(|(export, deletions)| Run { export, deletions });
         Ok(Self { runs: runs.collect(), files, problems })

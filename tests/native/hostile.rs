@@ -2,7 +2,7 @@
 //! there is called deleted.
 
 use serde_json::json;
-use smart_fetch::config::{AuthConfig, ExportConfig, ExportMode, Level};
+use smart_fetch::config::{AuthConfig, ExportConfig, ExportMode, Level, LocalConfig};
 use smart_fetch::job::Verdict;
 use smart_fetch::platform::SigningKey;
 use smart_fetch::testing::{Host, Reply};
@@ -221,4 +221,57 @@ fn a_server_that_repeats_the_token_at_any_step_gets_it_written_nowhere() {
         }
     }
     assert!(leaks.is_empty(), "{} leaks\n{}", leaks.len(), leaks.join("\n"));
+}
+
+#[test]
+fn a_server_whose_clock_was_years_ahead_once_is_asked_for_what_came_since() {
+    let ehr = Ehr::new();
+    ehr.at("2026-01-01T00:00:00Z").put("Patient/p1", json!({})).put("Condition/c1", json!({}));
+    let host = ehr.host();
+    // Only the manifest's time is wrong.
+    ehr.at("2062-01-01T00:00:00Z");
+    let report = export(&host, &named(config(TYPES), "one")).unwrap();
+    assert_eq!(report.exit_status, 0);
+    assert!(host.warnings().contains(&"transaction-time".to_owned()), "{:?}", host.warnings());
+    let state = metadata(&host, "001.one");
+    assert_eq!(state["done"]["Condition"], state["ledger"]["jobs"][0]["kickedOff"]);
+    ehr.at("2026-02-01T00:00:00Z").put("Condition/c2", json!({}));
+    export(&host, &named(auto(TYPES), "two")).unwrap();
+    assert!(seen_by_reader(&host).contains_key("Condition/c2"), "{:?}", asked(&host, "_since"));
+}
+
+#[test]
+fn what_is_deleted_while_an_export_runs_is_gone_after_reconciling() {
+    let ehr = Ehr::new();
+    ehr.at("2026-01-01T00:00:00Z")
+        .put("Patient/p1", json!({}))
+        .put("Condition/c1", json!({}))
+        .put("Condition/c2", json!({}));
+    let host = ehr.host();
+    ehr.0.borrow_mut().meanwhile = Some(Box::new(|data| {
+        data.now = "2026-01-03T00:10:00Z".into();
+        data.resources.remove("Condition/c1");
+        data.deleted.push(("Condition/c1".into(), data.now.clone()));
+        // Deleted, and there again.
+        data.put("Condition/c2", json!({"v": 2}));
+        data.deleted.push(("Condition/c2".into(), "2026-01-03T00:05:00Z".into()));
+    }));
+    let mut config = named(config(TYPES), "one");
+    config.reconcile = true;
+    assert_eq!(export(&host, &config).unwrap().exit_status, 0);
+    assert_eq!(merged(&host), ehr.state(&["Patient", "Condition"]));
+}
+
+/// What a merge of the folder holds.
+fn merged(host: &Host) -> std::collections::BTreeMap<String, serde_json::Value> {
+    let mut target = Host::new();
+    target.source = Some(host.storage.clone());
+    let config = LocalConfig { compress: false, folder: None };
+    target.run(smart_fetch::merge::merge(&target, &config)).unwrap();
+    let files = target.storage.paths().into_iter().filter(|path| path.ends_with(".ndjson") && path != "log.ndjson");
+    let texts: Vec<String> = files.map(|path| target.storage.text(&path).unwrap()).collect();
+    let rows =
+        texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.map(|row| (format!("{}/{}", row["resourceType"].as_str().unwrap(), row["id"].as_str().unwrap()), row))
+        .collect()
 }
