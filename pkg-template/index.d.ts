@@ -138,7 +138,7 @@ export interface ClientOptions {
   allowInsecure?: boolean;
   /** Requests in flight at most; default 5. Fewer where the server says so (429, 503). */
   maxConnections?: number;
-  /** Waits between tries; their number is the number of retries. Default 1, 2, 4 and 8 minutes. */
+  /** Waits between tries; their number is the number of retries. Default: 1, 2, 4 and 8 minutes for a bulk export, 1 and 1 for searches and reads. */
   retryDelays?: Duration[];
   /** Workers that files are spread over (Node); 0: none. Default: the number of cores, at most 4. */
   workers?: number;

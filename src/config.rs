@@ -93,9 +93,9 @@ pub struct ServerConfig {
     pub allow_insecure: bool,
     /// Requests in flight at most.
     pub max_connections: u32,
-    /// Waits between tries; their number is the number of retries.
+    /// Waits between tries; their number is the number of retries. Absent: as the job likes.
     #[serde(with = "durations")]
-    pub retry_delays: Vec<Duration>,
+    pub retry_delays: Option<Vec<Duration>>,
 }
 
 impl Default for ServerConfig {
@@ -108,8 +108,25 @@ impl Default for ServerConfig {
             rewrite_urls: Vec::new(),
             allow_insecure: false,
             max_connections: 5,
-            retry_delays: [1, 2, 4, 8].map(|minutes| Duration::from_secs(minutes * 60)).to_vec(),
+            retry_delays: None,
         }
+    }
+}
+
+impl ServerConfig {
+    /// The waits that were chosen, else those of the reference's bulk exports: one is worth a quarter of an hour.
+    pub fn retry_delays(&self) -> Vec<Duration> {
+        let minutes = || [1, 2, 4, 8].map(|minutes| Duration::from_secs(minutes * 60)).to_vec();
+        self.retry_delays.clone().unwrap_or_else(minutes)
+    }
+
+    /// The same server for searches and reads: one of thousands is not worth that. Unless waits were chosen, they are those of
+    /// the reference: a minute, twice.
+    #[must_use]
+    pub fn for_reads(&self) -> Self {
+        let mut server = self.clone();
+        server.retry_delays.get_or_insert_with(|| vec![Duration::from_secs(60); 2]);
+        server
     }
 }
 
@@ -396,16 +413,20 @@ mod duration {
 }
 
 mod durations {
-    //! A list of durations.
+    //! A list of durations, or none.
     use super::{Duration, duration::read};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(value: &[Duration], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(value.iter().map(Duration::as_secs_f64))
+    #[allow(clippy::ref_option)] // The signature that serde asks for.
+    pub(super) fn serialize<S: Serializer>(value: &Option<Vec<Duration>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(list) => serializer.collect_seq(list.iter().map(Duration::as_secs_f64)),
+            None => serializer.serialize_none(),
+        }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
-        let list = Vec::<serde_json::Value>::deserialize(deserializer)?;
-        list.iter().map(read).collect::<Result<_, _>>().map_err(D::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Duration>>, D::Error> {
+        let list = Option::<Vec<serde_json::Value>>::deserialize(deserializer)?;
+        list.map(|list| list.iter().map(read).collect::<Result<_, _>>()).transpose().map_err(D::Error::custom)
     }
 }

@@ -237,6 +237,8 @@ impl<'de> VariantAccess<'de> for Reader {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::read;
@@ -253,6 +255,8 @@ mod tests {
         });
         let ours: BulkConfig = read(config.clone()).unwrap();
         assert!(ours == serde_json::from_value(config).unwrap());
+        assert_eq!(ours.server.retry_delays, Some(vec![Duration::from_secs(1), Duration::from_millis(2500)]));
+        assert_eq!(read::<BulkConfig>(json!({"server": {"retryDelays": null}})).unwrap().server.retry_delays, None);
         assert!(ours.level == Level::Group("7".into()) && matches!(ours.server.auth, AuthConfig::Bearer { .. }));
         let outcomes = [
             TransferOutcome::Stored(FileFacts {

@@ -12,7 +12,7 @@ export const SERVER = grouped('Server:', [
   { name: 'rewrite-url', value: 'FROM=TO', kind: 'rewrite', help: 'replace the beginning of URLs that the server gives out wrongly; can be given several times' },
   { name: 'allow-insecure', kind: 'switch', help: 'let credentials go over plain http to hosts other than this one' },
   { name: 'max-connections', value: 'N', kind: 'integer', min: 1, help: 'requests in flight at most (default 5); fewer while the server answers 429 or 503' },
-  { name: 'retry-delays', value: 'LIST', kind: 'durations', help: 'waits between tries, comma separated (default 1m,2m,4m,8m; 1m,1m for the searches of a crawl)' },
+  { name: 'retry-delays', value: 'LIST', kind: 'durations', help: 'waits between tries, comma separated (default 1m,2m,4m,8m for a bulk export; 1m,1m for searches and reads)' },
 ]);
 
 /** @type {Flag[]} */

@@ -71,10 +71,8 @@ pub struct DoctorConfig {
 pub async fn doctor<P: Platform>(platform: &P, config: &DoctorConfig) -> Result<DoctorReport> {
     let scopes = ScopeRequest { types: items(&config.types), group: matches!(config.level, Level::Group(_)) };
     let mut server = config.server.clone();
-    if server.retry_delays == ServerConfig::default().retry_delays {
-        // Those of an export are minutes.
-        server.retry_delays = vec![PATIENCE / 10; 2];
-    }
+    // Those of an export are minutes.
+    server.retry_delays.get_or_insert_with(|| vec![PATIENCE / 10; 2]);
     let client = Client::new(platform, &server, scopes)?.with_max_wait(PATIENCE / 10);
     let origin = config.origin.clone().unwrap_or_else(|| ANY_ORIGIN.to_owned());
     platform.observer().event(Event::Phase { phase: Phase::Discover });

@@ -67,7 +67,7 @@ impl<'p, P: Platform> Client<'p, P> {
             origins,
             rewrite_urls: server.rewrite_urls.clone(),
             politeness: Politeness::new(platform, server.max_connections),
-            retry: RetryPolicy { delays: server.retry_delays.clone(), max_wait: Duration::from_secs(300) },
+            retry: RetryPolicy { delays: server.retry_delays(), max_wait: Duration::from_secs(300) },
             behind: Cell::new(None),
         };
         Ok(Self { wire, auth: Auth::new(&server.auth, scopes)? })

@@ -20,7 +20,6 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -76,18 +75,13 @@ pub fn rest_server(config: &ExportConfig) -> &ServerConfig {
     config.rest_server.as_ref().unwrap_or(&config.bulk.server)
 }
 
-/// The client for searches. Waits between tries that nobody chose are those of the reference here: a minute, twice. One patient
-/// is not worth the quarter of an hour that an export is.
+/// The client for searches.
 pub fn rest_client<'p, P: Platform>(platform: &'p P, config: &ExportConfig) -> Result<Client<'p, P>> {
     let (mut types, _) = filters::parse_types(&config.bulk.types)?;
     if !config.cohort.ids.is_empty() && !types.iter().any(|t| t == "Patient") {
         types.push("Patient".to_owned());
     }
-    let mut server = rest_server(config).clone();
-    if server.retry_delays == ServerConfig::default().retry_delays {
-        server.retry_delays = vec![Duration::from_secs(60); 2];
-    }
-    let client = Client::new(platform, &server, ScopeRequest { types, group: false })?;
+    let client = Client::new(platform, &rest_server(config).for_reads(), ScopeRequest { types, group: false })?;
     Ok(client.with_max_wait(config.bulk.max_poll_delay))
 }
 

@@ -1,14 +1,13 @@
 //! Hydration: what an export left out, fetched while access lasts.
 
 use std::future::Future;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::interrupt::{Words, until};
 use super::report::Verdict;
 use crate::auth::ScopeRequest;
-use crate::config::{HydrateConfig, ServerConfig};
+use crate::config::HydrateConfig;
 use crate::event::{Event, Phase};
 use crate::fhir;
 use crate::folder::present;
@@ -133,7 +132,7 @@ async fn run<P: Platform>(
     next: &mut dyn FnMut() -> Option<&'static Task>,
 ) -> Result<HydrateReport> {
     let Some(first) = next() else { return Ok(HydrateReport::default()) };
-    let client = Client::new(platform, &server(&config.server), scopes(config)?)?;
+    let client = Client::new(platform, &config.server.for_reads(), scopes(config)?)?;
     // Where there is nothing to read, nothing is written, not even a folder for the lock.
     let is_empty = source.list("").await?.is_empty();
     let _lock = if is_empty { None } else { Some(platform.storage().lock().await?) };
@@ -166,16 +165,6 @@ async fn run<P: Platform>(
         foreign: ended.foreign,
         exit_status: if complete { 0 } else { 3 },
     })
-}
-
-/// Reads are tried three times, a minute apart, unless the user says otherwise: the waits for bulk exports would be too long
-/// for thousands of references.
-fn server(server: &ServerConfig) -> ServerConfig {
-    let mut server = server.clone();
-    if server.retry_delays == ServerConfig::default().retry_delays {
-        server.retry_delays = vec![Duration::from_secs(60); 2];
-    }
-    server
 }
 
 /// What tokens must cover.

@@ -28,7 +28,7 @@ pub struct PatientsConfig {
 /// As a search fails. A next link that was followed before is a `Protocol` error: part of a panel must not pass for all of it.
 pub async fn patient_ids<P: Platform>(platform: &P, config: &PatientsConfig) -> Result<Vec<String>> {
     let scopes = ScopeRequest { types: vec!["Patient".to_owned()], group: false };
-    let client = Client::new(platform, &config.server, scopes)?;
+    let client = Client::new(platform, &config.server.for_reads(), scopes)?;
     let query = config.query.trim_start_matches('?');
     let and = if query.is_empty() { "" } else { "&" };
     // Nothing else of them is wanted. Servers that do not know the parameter send it all.

@@ -36,7 +36,7 @@ pub async fn single<P: Platform>(platform: &P, config: &SingleConfig) -> Result<
     let resource = config.resource.trim();
     let resource_type = resource.split(['/', '?']).next().unwrap_or_default().to_owned();
     let scopes = ScopeRequest { types: vec![resource_type.clone()], group: resource_type == "Group" };
-    let client = Client::new(platform, &config.server, scopes)?;
+    let client = Client::new(platform, &config.server.for_reads(), scopes)?;
     let url = match resource.strip_prefix(client.base()) {
         Some(rest) if rest.starts_with('/') => resource.to_owned(),
         _ if resource.contains("://") || resource.starts_with('/') || resource.split('/').any(|s| s == "..") => {

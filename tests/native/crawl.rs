@@ -425,3 +425,17 @@ fn a_type_whose_searches_all_fail_is_given_up_and_the_others_go_on() {
     assert!(host.http.seen_with("Condition?").len() <= 30);
     assert_eq!(ids(&host, "Encounter.ndjson"), expected(0..100));
 }
+
+#[test]
+fn waits_that_were_chosen_count_even_where_they_are_those_of_a_bulk_export() {
+    let tries = |chosen: Option<[u64; 4]>| {
+        let host = Host::new();
+        serve(&host, 3, |_, patient, _| (patient == "p001").then(|| Reply::new(502)));
+        let mut config = config(3, &["Patient", "Condition"]);
+        config.bulk.server.retry_delays = chosen.map(|list| list.map(|n| Duration::from_secs(60 * n)).to_vec());
+        assert_eq!(crawl(&host, &config).unwrap().missing["Condition"], 1);
+        host.http.seen_with("Condition?patient=p001").len()
+    };
+    assert_eq!(tries(None), 3, "as the reference's");
+    assert_eq!(tries(Some([1, 2, 4, 8])), 5);
+}

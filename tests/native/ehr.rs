@@ -256,7 +256,7 @@ pub fn capability() -> Value {
 pub fn config(types: &str) -> ExportConfig {
     let mut bulk = BulkConfig { types: vec![types.to_owned()], compress: false, ..BulkConfig::default() };
     bulk.server.fhir_url = BASE.into();
-    bulk.server.retry_delays = vec![std::time::Duration::from_secs(60)];
+    bulk.server.retry_delays = Some(vec![std::time::Duration::from_secs(60)]);
     ExportConfig { bulk, hydration_tasks: vec!["none".into()], ..ExportConfig::default() }
 }
 

@@ -87,7 +87,7 @@ pub fn usual() -> Vec<Served> {
 pub fn config() -> BulkConfig {
     let mut config = BulkConfig { types: vec!["Patient,Condition".into()], ..BulkConfig::default() };
     config.server.fhir_url = BASE.into();
-    config.server.retry_delays = vec![Duration::from_secs(60), Duration::from_secs(120)];
+    config.server.retry_delays = Some(vec![Duration::from_secs(60), Duration::from_secs(120)]);
     config
 }
 

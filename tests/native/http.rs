@@ -166,7 +166,7 @@ fn d11_an_endless_network_failure_says_so_and_can_be_resumed() {
 
 #[test]
 fn d11_no_delays_mean_no_retries_and_a_short_call_waits_seconds() {
-    let none = ServerConfig { retry_delays: Vec::new(), ..config() };
+    let none = ServerConfig { retry_delays: Some(Vec::new()), ..config() };
     let host = Host::new();
     host.http.on("GET", BASE, Reply::new(500));
     assert_eq!(send(&host, &none, Call::get("test", BASE)).unwrap().status, 500);

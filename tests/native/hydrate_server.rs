@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use smart_fetch::config::HydrateConfig;
@@ -44,7 +43,6 @@ pub fn capability(types: &[&str]) -> Value {
 pub fn config(tasks: &str) -> HydrateConfig {
     let mut config = HydrateConfig { tasks: vec![tasks.to_owned()], compress: false, ..HydrateConfig::default() };
     config.server.fhir_url = BASE.into();
-    config.server.retry_delays = vec![Duration::from_secs(60), Duration::from_secs(60)];
     config
 }
 

@@ -35,7 +35,7 @@ impl PollConfig {
         Self {
             max_delay: config.max_poll_delay,
             timeout: config.poll_timeout,
-            retry_delays: config.server.retry_delays.clone(),
+            retry_delays: config.server.retry_delays(),
             separate_status,
         }
     }
