@@ -102,7 +102,8 @@ export function wrongLinks(folder) {
   const problems = [];
   const targets = new Map();
   if (!existsSync(folder)) return [];
-  for (const name of readdirSync(folder).filter((one) => lstatSync(join(folder, one)).isSymbolicLink())) {
+  // One in the making has a hidden name until it takes its place.
+  for (const name of readdirSync(folder).filter((one) => !one.startsWith('.') && lstatSync(join(folder, one)).isSymbolicLink())) {
     try {
       const target = realpathSync(join(folder, name));
       readRows(target);
