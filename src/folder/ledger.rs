@@ -81,6 +81,9 @@ pub struct FileEntry {
     /// Bytes on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Bytes of its rows, without any compression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoded: Option<u64>,
     /// Resources in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<u64>,
@@ -126,6 +129,7 @@ impl FileEntry {
             state: FileState::Pending,
             replaces: false,
             bytes: None,
+            decoded: None,
             resources: None,
             access_extension: file.access_extension.clone(),
             types: BTreeMap::new(),

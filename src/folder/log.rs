@@ -92,7 +92,7 @@ impl<'p, P: Platform> Log<'p, P> {
 }
 
 /// The log that a bulk export from `url` would have left: for data that came another way, so that tools which read it find the
-/// group's name and the time. `counts`: files, resources, bytes.
+/// group's name and the time. `counts`: files, resources, bytes before any compression.
 pub(crate) async fn stand_in<P: Platform>(platform: &P, url: &str, time: &str, counts: [u64; 3]) -> Result<()> {
     let [files, resources, bytes] = counts;
     let log = Log::new(platform, "fake-log");

@@ -240,6 +240,7 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
 pub fn note_facts(file: &mut FileEntry, facts: &FileFacts) {
     file.state = FileState::Done;
     file.bytes = Some(facts.stored);
+    file.decoded = Some(facts.decoded);
     file.resources = Some(facts.resources);
     let as_expected = facts.types.keys().all(|name| Some(name) == file.resource_type.as_ref());
     if !as_expected {

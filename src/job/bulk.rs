@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::interrupt::{Words, until};
 use super::report::BulkReport;
@@ -359,20 +359,9 @@ impl<'a, P: Platform> Run<'a, '_, P> {
             self.folder.save().await?;
             return Ok(downloaded);
         }
-        let report = BulkReport::new(&self.folder.ledger(), downloaded);
-        // The log counts the rows of all files, as the reference does, not only those of the output.
-        let job = self.folder.open_job();
-        let resources: u64 = job.iter().flat_map(|job| &job.files).filter_map(|file| file.resources).sum();
-        log.event(
-            "export_complete",
-            &json!({
-                "files": report.files,
-                "resources": resources,
-                "bytes": report.bytes,
-                "attachments": null,
-                "duration": log.duration(),
-            }),
-        );
+        if let Some(job) = self.folder.open_job() {
+            logged::export_complete(log, &job);
+        }
         log.flush().await?;
         self.finish().await?;
         Ok(downloaded)

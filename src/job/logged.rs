@@ -6,7 +6,7 @@ use crate::Error;
 use crate::bulk::kickoff::Attempt;
 use crate::bulk::manifest::{FileKind, Manifest};
 use crate::fhir::capability::Capability;
-use crate::folder::Log;
+use crate::folder::{FileEntry, Job, Log};
 use crate::http::{Client, Reply, redact};
 use crate::platform::Platform;
 use crate::platform::http::Headers;
@@ -86,6 +86,23 @@ pub(super) fn manifest<P: Platform>(log: &Log<'_, P>, manifest: &Manifest, whole
             "totalDeletedFileCount": deleted,
             "totalErrorFileCount": error,
             "totalManifests": manifest.pages,
+        }),
+    );
+}
+
+/// Everything of a job is here. Counted are all its files, those of errors and deletions too, and what was received, decoded: so
+/// the reference and SMART's bulk-data-client do it.
+pub(super) fn export_complete<P: Platform>(log: &Log<'_, P>, job: &Job) {
+    let sum = |count: fn(&FileEntry) -> Option<u64>| job.files.iter().filter_map(count).sum::<u64>();
+    log.event(
+        "export_complete",
+        &json!({
+            "files": job.files.len(),
+            "resources": sum(|file| file.resources),
+            // An earlier version has not noted it.
+            "bytes": sum(|file| file.decoded.or(file.bytes)),
+            "attachments": null,
+            "duration": log.duration(),
         }),
     );
 }

@@ -11,6 +11,8 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct Made {
     pub(super) resource_type: String,
     pub(super) file: RowFile,
+    /// Bytes of its rows, without any compression.
+    pub(super) decoded: u64,
 }
 
 /// Copies the rows that were chosen. A type without any has no file.
@@ -26,37 +28,40 @@ pub(super) async fn copy<P: Platform>(
     for resource_type in plan.types() {
         let name = format!("{resource_type}.001.ndjson{}", if compress { ".gz" } else { "" });
         let mut writer = RowWriter::create(platform.storage(), &name).await?;
+        let mut decoded = 0;
         for file in plan.files.iter().filter(|file| file.resource_type == resource_type) {
-            copy_file(source, file, chosen, &mut writer, &steps).await?;
+            decoded += copy_file(source, file, chosen, &mut writer, &steps).await?;
         }
         if writer.resources() == 0 {
             writer.discard().await;
         } else {
-            made.push(Made { resource_type, file: writer.commit().await? });
+            made.push(Made { resource_type, file: writer.commit().await?, decoded });
         }
     }
     Ok(made)
 }
 
+/// Copies what was chosen of one file. Returns how many bytes that was.
 async fn copy_file<P: Platform>(
     source: &P::Storage,
     file: &SourceFile,
     chosen: &Chosen,
     writer: &mut RowWriter<'_, P::Storage>,
     steps: &Steps<'_, P>,
-) -> Result<()> {
+) -> Result<u64> {
     let mut rows = Rows::open(source, &file.path);
-    let mut number = file.before;
+    let (mut number, mut decoded) = (file.before, 0);
     while let Some(row) = rows.next().await? {
         number += 1;
         if chosen.has(number) {
             writer.row(row).await?;
+            decoded += row.len() as u64 + 1;
             steps.row();
         }
     }
     steps.file();
     if number - file.before == file.rows {
-        return Ok(());
+        return Ok(decoded);
     }
     let message = format!("{} was changed while it was merged.", file.path);
     Err(Error::new(ErrorKind::Storage, "merge", message).with_hint("Run the merge again."))

@@ -121,7 +121,7 @@ async fn run<P: Platform>(
     let chosen = choose::choose(platform, source, &mut plan, base, report).await?;
     report.rows = chosen.rows;
     let made = copy::copy(platform, source, &plan, &chosen, config.compress).await?;
-    for copy::Made { resource_type, file } in &made {
+    for copy::Made { resource_type, file, .. } in &made {
         report.types.insert(resource_type.clone(), TypeCount { files: 1, resources: file.resources });
         report.resources += file.resources;
         report.bytes += file.bytes;
@@ -202,7 +202,7 @@ async fn finish<P: Platform>(
     let entries = made.iter().map(|made| {
         json!({
             "url": "", "kind": "output", "type": made.resource_type, "name": made.file.name, "state": "done",
-            "bytes": made.file.bytes, "resources": made.file.resources,
+            "bytes": made.file.bytes, "decoded": made.decoded, "resources": made.file.resources,
         })
     });
     let files = crate::value::read(entries.collect()).unwrap_or_default();
@@ -218,7 +218,8 @@ async fn finish<P: Platform>(
     if let Some(time) = earliest {
         let base = managed.text("fhir-url").unwrap_or_default().trim_end_matches('/');
         let group = managed.text("group").map(|group| format!("/Group/{group}")).unwrap_or_default();
-        let counts = [made.len() as u64, report.resources, report.bytes];
+        let decoded = made.iter().map(|made| made.decoded).sum();
+        let counts = [made.len() as u64, report.resources, decoded];
         log::stand_in(platform, &format!("{base}{group}/$export"), time, counts).await?;
     }
     state.set("complete", report.problems.is_empty());

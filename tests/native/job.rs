@@ -1,6 +1,6 @@
 //! Whole bulk exports in virtual time: folder, resume, verdicts.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use smart_fetch::ErrorKind;
 use smart_fetch::config::Level;
 use smart_fetch::event::Event;
@@ -84,6 +84,12 @@ fn a_kill_at_every_storage_call_loses_nothing_and_fetches_nothing_complete_twice
         assert_eq!(again.storage.text("Patient.002.ndjson.gz").unwrap(), lines("Patient", 2), "kill at {call}");
         let paths = again.storage.paths();
         assert_eq!(paths.len(), 5, "kill at {call}: {paths:?}");
+        // As the reference and SMART's bulk-data-client count: what was received, decoded, whatever it takes on disk.
+        let text = again.storage.text("log.ndjson").unwrap();
+        let line = text.lines().rfind(|line| line.contains("export_complete")).unwrap();
+        let end = &serde_json::from_str::<Value>(line).unwrap()["eventDetail"];
+        let received: usize = files.iter().map(|file| file.body.len()).sum();
+        assert_eq!((&end["files"], &end["resources"], &end["bytes"]), (&json!(3), &json!(9), &json!(received)));
         // A kick-off whose answer was not written down yet cannot be known; there is no third.
         assert!(again.http.seen_with("$export").len() <= 2, "kill at {call}");
     }

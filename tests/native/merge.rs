@@ -138,6 +138,9 @@ fn exports_are_applied_in_order_deletions_too() {
         log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["eventId"].clone()).collect();
     assert_eq!(events, ["kickoff", "status_complete", "status_page_complete", "manifest_complete", "export_complete"]);
     assert!(log.contains("https://ehr.example/fhir/Group/G1/$export"));
+    let rows: usize =
+        ["Condition", "Patient"].map(|name| out.text(&format!("{name}.001.ndjson.gz")).unwrap().len()).iter().sum();
+    assert!(log.contains(&format!("\"bytes\":{rows},")), "{log}");
 }
 
 #[test]
