@@ -81,8 +81,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The ids of the patients in a folder's Patient files, in order, each once.
-pub async fn patients<S: Storage>(storage: &S) -> Result<Vec<String>> {
+/// The ids of the patients in a folder's Patient files, in order, each once; of the first `most` there.
+pub async fn patients<S: Storage>(storage: &S, most: usize) -> Result<Vec<String>> {
     let mut ids = BTreeSet::new();
     for file in rows::data_files(storage, "").await? {
         if file.resource_type.as_deref() != Some("Patient") {
@@ -93,7 +93,7 @@ pub async fn patients<S: Storage>(storage: &S) -> Result<Vec<String>> {
             let row = Raw::new(row);
             // Hydration and `_include` may leave other types in a file.
             let is_patient = row.get("resourceType").is_some_and(|kind| kind.is_text("Patient"));
-            if let Some(id) = row.get("id").filter(|_| is_patient).and_then(Raw::text) {
+            if let Some(id) = row.get("id").filter(|_| is_patient && ids.len() < most).and_then(Raw::text) {
                 ids.insert(id.into_owned());
             }
         }

@@ -53,6 +53,8 @@ pub struct Fetch<'a, 'p, P: Platform> {
     pub since: Option<&'a str>,
     /// The patients, in order.
     pub cohort: &'a [String],
+    /// How many there are besides, who cannot be asked for yet: their Patients could not be had.
+    pub absent: u64,
     /// What tells them from others.
     pub fingerprint: &'a str,
     /// How they are asked for.
@@ -134,7 +136,7 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
         work.tell(true);
         let unknown = std::mem::take(&mut work.unknown);
         let mut file = work.file;
-        file.close(self.cohort.len() as u64).await?;
+        file.close(self.cohort.len() as u64 + self.absent).await?;
         Ok(Fetched::Kept { file: Box::new(file), unknown })
     }
 

@@ -1,6 +1,7 @@
 //! The file of one type while it grows: its rows, its OperationOutcomes, and the ledger that says who is in it.
 
 use super::chain::Harvest;
+use super::cohort;
 use super::fetch::Fetch;
 use super::positions::Positions;
 use super::state::{CrawlState, Stage, TypeState};
@@ -35,12 +36,15 @@ pub struct TypeFile<'a, 'p, P: Platform> {
 impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
     /// Opens the file where the ledger says that it stands; from the start where there is nothing, or nothing that fits.
     pub(super) async fn open(fetch: &Fetch<'a, 'p, P>) -> Result<Self> {
-        let Fetch { client, folder, resource_type, fingerprint: cohort, .. } = *fetch;
+        let Fetch { client, folder, resource_type, fingerprint, .. } = *fetch;
         let platform = client.platform();
         let known = folder.ledger().crawl.as_ref().and_then(|crawl| crawl.of(resource_type)).cloned();
         let storage = platform.storage();
-        if let Some(state) = known {
-            let fits = state.cohort == cohort && state.stage != Stage::Done;
+        if let Some(mut state) = known {
+            if state.cohort != fingerprint {
+                follow(fetch, &mut state).await?;
+            }
+            let fits = state.cohort == fingerprint && state.stage != Stage::Done;
             if fits && let Some(file) = Self::resume(platform, folder, state.clone()).await? {
                 return Ok(file);
             }
@@ -54,7 +58,7 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
         let began = client.earliest_now();
         let state = TypeState {
             resource_type: resource_type.to_owned(),
-            cohort: cohort.to_owned(),
+            cohort: fingerprint.to_owned(),
             start: instant::iso(began, platform.clock().offset_minutes(began)),
             // Where nothing is new, it is complete to the time of before: the server may be a copy that lags behind.
             newest: fetch.since.map(str::to_owned),
@@ -257,6 +261,28 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
         change(self.folder, |crawl| crawl.forget(&self.state.resource_type));
         self.folder.save().await
     }
+}
+
+/// Takes a state over to a cohort that has grown by Patients who could not be had before: they come last in their file, so
+/// that the cohort of before is the beginning of it.
+async fn follow<P: Platform>(fetch: &Fetch<'_, '_, P>, state: &mut TypeState) -> Result<()> {
+    let count = state.cohort.split('-').next().and_then(|count| count.parse().ok()).unwrap_or_default();
+    let before = cohort::patients(fetch.client.platform().storage(), count).await?;
+    let Some(old) = state.positions().filter(|_| cohort::fingerprint(&before) == state.cohort) else { return Ok(()) };
+    let (mut done, mut failed) = (Positions::default(), Positions::default());
+    for (id, place) in before.iter().zip(0..) {
+        let Ok(now) = fetch.cohort.binary_search(id) else { return Ok(()) };
+        let now = u32::try_from(now).unwrap_or(u32::MAX);
+        if old.0.contains(place) {
+            done.insert(now);
+        }
+        if old.1.contains(place) {
+            failed.insert(now);
+        }
+    }
+    (state.done, state.failed) = (done.to_string(), failed.to_string());
+    fetch.fingerprint.clone_into(&mut state.cohort);
+    Ok(())
 }
 
 /// Changes the crawl's part of the ledger.

@@ -311,7 +311,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         }
         let storage =
             if wants_patients(self.config, &self.plan) { self.platform.storage() } else { self.platform.source() };
-        self.cohort = cohort::patients(storage).await?;
+        self.cohort = cohort::patients(storage, usize::MAX).await?;
         let patients = self.cohort.len() as u64;
         if patients > 0 {
             type_file::change(&self.folder, |crawl| crawl.patients = patients);
@@ -319,7 +319,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         let done = self.folder.metadata().done();
         // A folder in which all is done may hold a Bundle in place of the Patients.
         let is_needed = !self.plan.types.iter().all(|t| done.contains_key(t));
-        if self.cohort.is_empty() && is_needed && self.report.patients_problem.is_empty() {
+        if self.cohort.is_empty() && is_needed && self.report.patients_problem.is_empty() && self.absent() == 0 {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 "crawl",
@@ -364,11 +364,21 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             // Who they are is not known yet: a crawl of some of them would pass for a crawl of all.
             return Ok(());
         }
+        if self.absent() > 0 && (self.cohort.is_empty() || self.plan.since.is_some() && self.before.is_some()) {
+            // Who is new, and has a history from before that time, is known when all Patients are here.
+            return Ok(());
+        }
         let cohort = std::mem::take(&mut self.cohort);
         let fingerprint = cohort::fingerprint(&cohort);
         let result = self.each_type(&cohort, &fingerprint, whole).await;
         self.cohort = cohort;
         result
+    }
+
+    /// Patients who could not be had, so that no type is whole.
+    fn absent(&self) -> u64 {
+        let ledger = self.folder.ledger();
+        ledger.crawl.as_ref().and_then(|crawl| crawl.of("Patient")).map_or(0, |state| state.missing)
     }
 
     async fn each_type(
@@ -429,6 +439,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             searches: &searches,
             since,
             cohort,
+            absent: if matches!(by, By::Patient) { self.absent() } else { 0 },
             fingerprint,
             by,
             whole,

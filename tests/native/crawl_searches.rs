@@ -469,3 +469,27 @@ fn a_search_that_brings_less_than_its_total_is_told() {
     crawl(&host, &config).unwrap();
     assert!(host.warnings().is_empty(), "{:?}", host.warnings());
 }
+
+#[test]
+fn a_patient_who_cannot_be_had_at_first_is_had_with_all_types_by_the_next_run() {
+    let broken = Rc::new(Cell::new(true));
+    let host = Host::new();
+    let is_broken = broken.clone();
+    serve(&host, 6, move |kind, ids, _| {
+        let hit = is_broken.get() && kind == "Patient" && ids.split(',').any(|id| id == "p003");
+        let other = is_broken.get() && kind == "Condition" && ids == "p001";
+        (hit || other).then(|| Reply::outcome(500, "error", "processing", "not now"))
+    });
+    let config = config(6, &["Patient", "Condition"]);
+    let report = crawl(&host, &config).unwrap();
+    assert_eq!((report.exit_status, report.missing["Patient"], report.missing["Condition"]), (3, 1, 2));
+    assert_eq!(metadata(&host)["done"], Value::Null, "nothing is done without that patient");
+    broken.set(false);
+    let before = host.http.seen_with("/Condition?").len();
+    let report = crawl(&host, &config).unwrap();
+    assert_eq!((report.exit_status, ids(&host, "Patient.ndjson").len()), (0, 6));
+    assert_eq!(ids(&host, "Condition.ndjson"), expected(0..6));
+    // Two pages each of those two.
+    assert_eq!(host.http.seen_with("/Condition?").len() - before, 4);
+    assert_eq!(metadata(&host)["complete"], true);
+}

@@ -6,6 +6,7 @@ use smart_fetch::config::{AuthConfig, ExportConfig, ExportMode, Level, LocalConf
 use smart_fetch::job::Verdict;
 use smart_fetch::platform::SigningKey;
 use smart_fetch::testing::{Host, Reply};
+use smart_fetch::verify::VerifyReport;
 
 use crate::ehr::*;
 
@@ -274,4 +275,60 @@ fn merged(host: &Host) -> std::collections::BTreeMap<String, serde_json::Value> 
         texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     rows.map(|row| (format!("{}/{}", row["resourceType"].as_str().unwrap(), row["id"].as_str().unwrap()), row))
         .collect()
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_byte_loses_nothing_and_the_same_command_ends_right() {
+    let of = |patient: &str| json!({"subject": {"reference": format!("Patient/{patient}")}});
+    for mode in [ExportMode::Bulk, ExportMode::Crawl] {
+        let ehr = Ehr::new();
+        let begin = || {
+            let host = ehr.host();
+            ehr.0.borrow_mut().resources.clear();
+            ehr.0.borrow_mut().deleted.clear();
+            ehr.at("2026-01-01T00:00:00Z").put("Patient/p1", json!({})).put("Patient/p2", json!({}));
+            ehr.put("Condition/c1", of("p1")).put("Condition/c2", of("p2"));
+            export(&host, &ExportConfig { mode, ..named(config(TYPES), "one") }).unwrap();
+            ehr.at("2026-02-01T00:00:00Z")
+                .put("Patient/p3", json!({}))
+                .put("Condition/c3", of("p3"))
+                .delete("Condition/c2");
+            host
+        };
+        let second = ExportConfig { mode, ..named(config(TYPES), "two") };
+        let used = |host: &Host| -> u64 {
+            let paths = host.storage.paths().into_iter().filter(|path| !path.contains(" -> "));
+            paths.map(|path| host.storage.bytes(&path).unwrap().len() as u64).sum()
+        };
+        let whole = begin();
+        let before = used(&whole);
+        export(&whole, &second).unwrap();
+        let expected = (whole.storage.paths(), seen_by_reader(&whole));
+        let most = used(&whole) - before;
+        let mut full = 0;
+        for room in (0..2 * most).step_by(173) {
+            let host = begin();
+            host.storage.set_capacity(Some(before + room));
+            let result = export(&host, &second);
+            if let Err(error) = &result {
+                full += 1;
+                assert_eq!(error.kind, smart_fetch::ErrorKind::Quota, "{mode:?} {room}: {error}");
+            }
+            let seen = seen_by_reader(&host);
+            assert!(
+                ["Patient/p1", "Patient/p2", "Condition/c1"].iter().all(|name| seen.contains_key(*name)),
+                "{mode:?} {room}"
+            );
+            host.storage.set_capacity(None);
+            let report = export(&host, &second).unwrap_or_else(|error| panic!("{mode:?} {room}: {error}"));
+            assert_eq!(report.exit_status, 0, "{mode:?} {room}");
+            assert_eq!((host.storage.paths(), seen_by_reader(&host)), expected, "{mode:?} {room}");
+            assert_eq!(verify(&host).problems, [], "{mode:?} {room}");
+        }
+        assert!(full > 7, "{mode:?} {full}");
+    }
+}
+
+fn verify(host: &Host) -> VerifyReport {
+    host.run(smart_fetch::verify::verify(host, None)).unwrap()
 }

@@ -233,3 +233,32 @@ fn a_clock_ahead_of_the_servers_and_a_copy_that_lags_lose_no_change() {
     export(&host, &crawl(named(auto(TYPES), "two"))).unwrap();
     assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]), "{:?}", searches(&host));
 }
+
+#[test]
+fn a_new_patient_whose_patient_comes_late_gets_a_history() {
+    let ehr = start();
+    let host = ehr.host();
+    let of_ids = |ids: &[&str], config: ExportConfig| {
+        let mut config = crawl(config);
+        config.cohort.ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        config
+    };
+    export(&host, &of_ids(&["p1"], named(config(TYPES), "one"))).unwrap();
+    // p2 and p3 are new, and p3 cannot be had.
+    ehr.at("2026-02-01T00:00:00Z");
+    let (data, broken) = (ehr.clone(), std::rc::Rc::new(std::cell::Cell::new(true)));
+    let is_broken = broken.clone();
+    host.http.on_call("GET", "/Patient?", move |request| {
+        let hit = is_broken.get() && query(&request.url, "_id").unwrap().contains("p3");
+        match hit {
+            true => smart_fetch::testing::Reply::outcome(500, "error", "processing", "not now"),
+            false => data.0.borrow().search(&request.url),
+        }
+    });
+    let second = of_ids(&["p1", "p2", "p3"], named(auto(TYPES), "two"));
+    assert_eq!(export(&host, &second).unwrap().exit_status, 3);
+    broken.set(false);
+    let report = export(&host, &second).unwrap();
+    assert_eq!((report.exit_status, report.new_patients), (0, 2));
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]), "{:?}", searches(&host));
+}
