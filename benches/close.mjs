@@ -1,119 +1,130 @@
-// Closes the tab of an export in Chromium at random moments, opens it again and reruns the same export until it is done.
+// Closes the tab of a job in Chromium at random moments, opens it again and reruns the same job until it is done.
 //
-//   node benches/close.mjs [--closes 30] [--storage opfs|idb] [--seed 1]
+//   node benches/close.mjs [bulk|crawl|export|all] [--closes 30] [--storage opfs|idb] [--seed 1]
 //
-// What was complete when a tab was opened again must not be asked for again, and in the end the folder must hold the lines of
-// the server, each once. A folder that is done is followed by a new one, until there were so many closes.
-import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+// After each close the folder is looked at: no torn file may have its final name, nothing may be called done that is not, and what was
+// complete must not be asked for again. In the end the folder must hold what an undisturbed run leaves: each resource, once. A folder
+// that is done is followed by a new one, until there were so many closes.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { gunzipSync } from 'node:zlib';
-import { startSandbox } from '../node-cli/src/sandbox/index.js';
-import { Failure, main, root, say } from '../scripts/lib/run.mjs';
+import { Failure, main, say } from '../scripts/lib/run.mjs';
 import { ensureBuildTools } from '../scripts/lib/tools.mjs';
 import { buildWasm } from '../scripts/lib/wasm.mjs';
 import { openPage, startBrowser, startSite, workersEnded } from '../tests/browser/support.mjs';
+import { CrawlClose, ExportClose } from './close/as-kill.mjs';
+import { BulkClose } from './close/bulk.mjs';
 import { randomBy } from './kill/run.mjs';
 
-const DATA = join(root, 'tests/fixtures/synthea-10');
+const MODES = { bulk: BulkClose, crawl: CrawlClose, export: ExportClose };
+/** After so many closes of one job it is left alone, so that every folder is done some day. */
+const CLOSES_A_JOB = 10;
 
-/** One hash for all lines, whatever file they are in. */
-const digest = (lines) => `${lines.length} lines, ${createHash('sha256').update(lines.sort().join('\n')).digest('hex')}`;
+/**
+ * @typedef {object} Mode what is closed, and what is looked at. `where` is the name of the folder and its storage. One object serves all folders.
+ * @property {() => Promise<void>} open starts the server and finds out what an undisturbed run leaves
+ * @property {() => Promise<void>} close
+ * @property {{url: string}} sandbox
+ * @property {(round: number) => AsyncIterable<Step>} steps the jobs of a folder, each to be run until it is done
+ * @property {(page: object, where: object, closes: number) => Promise<string[]>} opened problems when the tab is opened, after so many closes
+ * @property {() => string[]} ended problems when the job has ended or the tab was closed
+ * @property {(page: object, where: object) => Promise<string[]>} done problems when the job is done
+ * @property {() => string} summary what was seen, so that a run that proves nothing shows
+ */
 
-const linesOf = (text) => text.split('\n').filter(Boolean);
+/**
+ * @typedef {object} Step
+ * @property {string} key jobs of one key take the same time
+ * @property {string} method @property {object} options of the package's client
+ * @property {string[]} retryDelays
+ * @property {number} [exit] the status with which it ends: 0, or 3 where some patients are made to fail
+ */
 
-const pathOf = (url) => new URL(url, 'http://x').pathname;
-
-/** Starts the export in a page, and does not wait for it. */
+/** Starts the job in a page, and does not wait for it. */
 const begin = (page, job) =>
-  page.evaluate(async ({ fhirUrl, types, name, storage }) => {
+  page.evaluate(async ({ fhirUrl, name, storage, method, options, retryDelays }) => {
     const { Client, openFolder } = globalThis.sf;
     const folder = await openFolder(name, { storage });
-    globalThis.job = new Client({ fhirUrl, retryDelays: ['0.2s', '0.5s', '1s'] }).bulk(folder, { types, defaultFilters: false });
+    globalThis.job = new Client({ fhirUrl, retryDelays })[method](folder, options);
     globalThis.job.result.catch(() => {});
   }, job);
 
-/** Paths of the URLs of the files that have their final name. */
-const complete = async (page, job) => {
-  const urls = await page.evaluate(async ({ name, storage }) => {
-    const folder = await globalThis.sf.openFolder(name, { storage });
-    const names = new Set((await folder.files()).map((file) => file.name));
-    if (names.size === 0) return [];
-    const { ledger } = JSON.parse(await folder.file('.metadata').text());
-    return ledger.jobs.at(-1).files.filter((file) => names.has(file.name)).map(({ url }) => url);
-  }, job);
-  return urls.map(pathOf);
-};
+/** Runs one job until it is done, closing its tab at random. Returns the problems. */
+async function closed(step, { mode, where, context, site, random, seen, most }) {
+  const problems = [];
+  for (let closes = 0; ; closes += 1) {
+    const page = await openPage(context, site);
+    await workersEnded(page);
+    problems.push(...(await mode.opened(page, where, closes)).map((problem) => `after close ${closes}: ${problem}`));
+    const duration = seen.durations.get(step.key);
+    // The first one of a kind is not disturbed: it tells how long such a job takes.
+    const spare = duration === undefined || closes >= CLOSES_A_JOB || seen.closes >= most;
+    const began = performance.now();
+    await begin(page, { fhirUrl: mode.sandbox.url, ...where, ...step });
+    const ended = page.evaluate(() => globalThis.ended(globalThis.job.result)).catch(() => null);
+    const closing = spare ? new Promise(() => {}) : sleep(random() * duration * 1.1).then(() => null);
+    const result = await Promise.race([ended, closing]);
+    if (result === null) seen.closes += 1;
+    else {
+      const { exitStatus = result.error.message } = result.value ?? {};
+      if (exitStatus !== (step.exit ?? 0)) throw new Failure(`The job '${step.key}' ended with ${exitStatus}.`);
+      if (closes === 0) seen.durations.set(step.key, Math.min(duration ?? Infinity, performance.now() - began));
+      problems.push(...(await mode.done(page, where)).map((problem) => `done after ${closes} closes: ${problem}`));
+    }
+    await page.close();
+    await ended;
+    problems.push(...mode.ended());
+    if (result !== null) return problems;
+  }
+}
 
-/** The lines of all data files, read back. */
-const content = (page, job) =>
-  page.evaluate(async ({ name, storage }) => {
-    const folder = await globalThis.sf.openFolder(name, { storage });
-    const data = (await folder.files()).filter((file) => /^[A-Z].*\.ndjson/.test(file.name));
-    return Promise.all(data.map((file) => folder.file(file.name).text()));
-  }, job);
+async function runMode(name, { closes, storage, seed, context, site }) {
+  say(`tabs of ${name}, into ${storage}`);
+  const mode = new MODES[name]();
+  const random = randomBy(seed);
+  const seen = { closes: 0, durations: new Map() };
+  let [wrong, folders] = [0, 0];
+  await mode.open();
+  try {
+    while (seen.closes < closes) {
+      folders += 1;
+      const where = { name: `${name}-${folders}`, storage };
+      const problems = [];
+      for await (const step of mode.steps(folders)) {
+        const found = await closed(step, { mode, where, context, site, random, seen, most: closes });
+        problems.push(...found.map((problem) => `${step.key}: ${problem}`));
+      }
+      if (problems.length > 0) {
+        wrong += 1;
+        console.log(`${where.name}:\n  ${problems.slice(0, 10).join('\n  ')}`);
+      }
+    }
+  } finally {
+    await mode.close();
+  }
+  const took = [...seen.durations].map(([key, millis]) => `${key} ${Math.round(millis)} ms`).join(', ');
+  console.log(`${name}: ${seen.closes} closes in ${folders} folders (${took}), ${mode.summary()}; ${wrong} folders wrong`);
+  return wrong;
+}
 
 await main(async () => {
-  const { values } = parseArgs({ options: { closes: { type: 'string', default: '30' }, storage: { type: 'string', default: 'opfs' }, seed: { type: 'string', default: '1' } } });
+  const text = (value) => ({ type: 'string', default: value });
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { closes: text('30'), storage: text('opfs'), seed: text('1') } });
   const closes = Number(values.closes);
   if (!Number.isInteger(closes) || closes < 1) throw new Failure(`--closes: '${values.closes}' is not a whole number above 0.`);
   if (!['opfs', 'idb'].includes(values.storage)) throw new Failure(`--storage: there is no '${values.storage}'; opfs or idb.`);
+  const [which = 'bulk'] = positionals;
+  const names = which === 'all' ? Object.keys(MODES) : [which];
+  if (!names.every((name) => MODES[name])) throw new Failure(`There is no mode '${which}'; choose one of ${Object.keys(MODES).join(', ')} or all.`);
   await buildWasm(await ensureBuildTools());
-  const random = randomBy(Number(values.seed));
   const cleanUps = [];
   const life = { after: (clean) => cleanUps.unshift(clean) };
-  const names = readdirSync(DATA).filter((name) => name.endsWith('.ndjson.gz'));
-  const expected = digest(names.flatMap((name) => linesOf(gunzipSync(readFileSync(join(DATA, name))).toString())));
-  const types = [...new Set(names.map((name) => name.split('.')[0]))];
-
-  const seen = { closes: 0, kept: 0, folders: 0, again: 0, wrong: 0 };
-  let duration = 0;
+  let wrong = 0;
   try {
-    const sandbox = await startSandbox({ data: DATA, faults: { page: 25, pending: 1, latency: 5, retryAfter: '1' } });
-    life.after(() => sandbox.close());
     const site = await startSite(life);
     const context = await startBrowser(life);
-    say(`tabs of an export into ${values.storage}`);
-    while (seen.closes < closes) {
-      const job = { fhirUrl: sandbox.url, types, name: `export-${seen.folders}`, storage: values.storage };
-      // The first one is not disturbed: it tells how long an export takes.
-      for (let done = false; !done;) {
-        const page = await openPage(context, site);
-        await workersEnded(page);
-        const here = new Set(await complete(page, job));
-        sandbox.clearRequests();
-        const began = performance.now();
-        await begin(page, job);
-        const ended = page.evaluate(() => globalThis.ended(globalThis.job.result)).catch(() => null);
-        const closing = duration > 0 && seen.closes < closes ? sleep(random() * duration * 1.1).then(() => null) : new Promise(() => {});
-        const result = await Promise.race([ended, closing]);
-        if (result === null) seen.closes += 1;
-        else {
-          if (result.error || result.value.verdict !== 'complete') throw new Failure(`The export ended badly: ${result.error?.message ?? result.value.verdict}`);
-          if (here.size === 0) duration = Math.max(duration, performance.now() - began);
-          const found = digest((await content(page, job)).flatMap(linesOf));
-          if (found !== expected) {
-            seen.wrong += 1;
-            console.log(`${job.name} holds ${found}, not ${expected}`);
-          }
-          done = true;
-        }
-        await page.close();
-        await ended;
-        seen.kept += here.size;
-        const again = sandbox.requests.map(({ url }) => pathOf(url)).filter((path) => here.has(path));
-        seen.again += again.length;
-        for (const path of again) console.log(`${job.name}: ${path} was complete and was asked for again`);
-      }
-      seen.folders += 1;
-    }
+    for (const name of names) wrong += await runMode(name, { closes, storage: values.storage, seed: Number(values.seed), context, site });
   } finally {
     for (const clean of cleanUps) await clean();
   }
-  console.log(`${seen.closes} closes in ${seen.folders} exports of ${Math.round(duration)} ms, ${seen.kept} files found complete when a tab was opened again; `
-    + `${seen.again} asked for again, ${seen.wrong} folders wrong`);
-  if (seen.kept === 0) throw new Failure('No close ever left a complete file: the runs were not long enough to prove anything.');
-  if (seen.again + seen.wrong > 0) throw new Failure('Something went wrong.');
+  if (wrong > 0) throw new Failure(`${wrong} folders went wrong.`);
 });
