@@ -1,6 +1,6 @@
 // Proves that Python smart-fetch 1.0.3 and this program leave the same folders behind, alone and in turns.
 //
-//   node benches/parity.mjs [--only TEXT] [--data FOLDER] [--url URL] [--keep FOLDER] [--cli FILE] [--self] [--list]
+//   node benches/parity.mjs [--only TEXT] [--data FOLDER] [--url URL] [--keep FOLDER] [--cli FILE] [--self] [--browser] [--list]
 //
 // Both programs run the same commands against the embedded sandbox, and their folders are compared as lists of facts
 // (parity/snapshot.mjs): every resource, .metadata, the log's events, links, deleted/, error/. Ends with 1 on a difference.
@@ -22,7 +22,7 @@ const WIDTH = 300;
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string' }, data: { type: 'string' }, url: { type: 'string' }, keep: { type: 'string' }, list: { type: 'boolean' }, cli: { type: 'string', default: join(root, 'node-cli/bin/smart-fetch.js') }, self: { type: 'boolean' },
+    only: { type: 'string' }, data: { type: 'string' }, url: { type: 'string' }, keep: { type: 'string' }, list: { type: 'boolean' }, cli: { type: 'string' }, self: { type: 'boolean' }, browser: { type: 'boolean' },
     cache: { type: 'string', default: join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'smart-fetch/bench') },
   },
 });
@@ -51,11 +51,12 @@ await main(async () => {
   }
   const python = await ensurePython(values.cache);
   if (!python) throw new Failure(`Python smart-fetch ${PYTHON_VERSION} could not be installed; it needs python3 with venv, and pip.`);
+  const cli = values.cli ?? join(root, values.browser ? 'benches/chromium/smart-fetch.mjs' : 'node-cli/bin/smart-fetch.js');
   const folder = values.keep ?? mkdtempSync(join(tmpdir(), 'smart-fetch-parity-'));
   const table = [];
   for (const scenario of chosen) {
     const began = performance.now();
-    const differences = await runScenario(scenario, { python, cli: values.cli, folder: join(folder, scenario.name.replaceAll(/[^a-z0-9]+/gi, '-')), data: values.data, url: values.url, self: values.self });
+    const differences = await runScenario(scenario, { python, cli, folder: join(folder, scenario.name.replaceAll(/[^a-z0-9]+/gi, '-')), data: values.data, url: values.url, self: values.self, browser: values.browser });
     const count = differences.reduce((sum, { missing, only }) => sum + missing.length + only.length, 0);
     const reasons = [...new Set(differences.flatMap(({ known }) => [...known]))];
     const verdict = count === 0 ? 'same' : `${count} differences`;

@@ -5,7 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { Failure } from '../../scripts/lib/run.mjs';
-import { canonical, factsOf, readResources } from './snapshot.mjs';
+import { canonical, factsOf, readResources, withoutHeaders } from './snapshot.mjs';
 import { targetsOf, writeHydrationData } from './hydration-data.mjs';
 
 /** A zone with a changing offset, and a terminal so wide that the reference breaks no line. */
@@ -53,11 +53,11 @@ function runProgram([program, ...args], cwd) {
 
 /**
  * @param {Scenario} scenario
- * @param {{python: string, cli: string, folder: string, data?: string, url?: string, self?: boolean}} options `self`: the reference in the place of
+ * @param {{python: string, cli: string, folder: string, data?: string, url?: string, self?: boolean, browser?: boolean}} options `browser`: `cli` works in one; `self`: the reference in the place of
  *   ours, which shows what it does not do the same way twice
  * @returns {Promise<{lane: string, step: number, only: string[], missing: string[], known: Set<string>}[]>} differences
  */
-export async function runScenario(scenario, { python, cli, folder, data, url, self = false }) {
+export async function runScenario(scenario, { python, cli, folder, data, url, self = false, browser = false }) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const clock = { since: Math.floor(Date.now() / 1000) * 1000, stamps: new Set() };
@@ -77,7 +77,8 @@ export async function runScenario(scenario, { python, cli, folder, data, url, se
         const args = step.offline ? step.args : [...step.args, '--fhir-url', url ?? sandbox.url, ...credentials];
         const result = await runProgram([...program, ...args], place);
         writeFileSync(join(folder, `${lane}.${n + 1}.txt`), `$ smart-fetch ${args.join(' ')}\n${result.stdout}\n--- stderr\n${result.stderr}\n--- exit ${result.code}\n`);
-        const facts = [...factsOf(place, clock), ...factsOfRun(step, result)];
+        const found = factsOf(place, clock);
+        const facts = [...(browser ? found.map(withoutHeaders) : found), ...factsOfRun(step, result)];
         if (!first) {
           first = { facts, result };
           continue;

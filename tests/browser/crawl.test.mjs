@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { factsOf } from '../../benches/parity/snapshot.mjs';
+import { factsOf, withoutHeaders } from '../../benches/parity/snapshot.mjs';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { before, QUICK, sandbox } from '../cli/server.mjs';
 import { metadataOf, rowsOf, run, scratch, start } from '../cli/support.mjs';
@@ -21,9 +21,6 @@ const runInPage = (page, method, { fhirUrl, name, storage = 'opfs', ...options }
     },
     [method, fhirUrl, name, storage, options],
   );
-
-/** Pages see what a server exposes to them, the command line sees all headers. */
-const withoutHeaders = (fact) => fact.replace(/"responseHeaders":\[[^\]]*\]/, '"responseHeaders":[]');
 
 /** What a folder says, but for times since `since`. */
 const facts = (folder, since, stamps = new Set()) => factsOf(folder, { since, stamps }).map(withoutHeaders).sort();
