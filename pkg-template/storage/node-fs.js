@@ -13,6 +13,7 @@ import { isMainThread } from 'node:worker_threads';
 
 import { StorageError } from '../errors.js';
 import { takeLock } from '../locks/node-lockfile.js';
+import { INDEX, Links } from './links.js';
 
 /** @typedef {import('../host.d.ts').Backend} Backend */
 /** @typedef {import('../host.d.ts').FileHandle} FileHandle */
@@ -20,8 +21,11 @@ import { takeLock } from '../locks/node-lockfile.js';
 /** Mode of a new file. @param {string} path */
 const modeOf = (path) => (basename(path).startsWith('.') ? 0o600 : 0o666);
 
-/** Our own files in a folder, which `list` does not show: the lock, and links and locks in the making. */
-const OWN = /^\.(lock|link)(\.|$)/;
+/** Our own files in a folder, which `list` does not show: the lock, links and locks in the making, the index of links. */
+const OWN = /^\.(lock|link)(\.|$)|^\.links\.json/;
+
+/** What making a symbolic link throws where there are none: FAT, some network shares, Windows for most users. */
+const NO_LINKS = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'UNKNOWN']);
 
 /** How many files are looked at at once. */
 const BATCH = 64;
@@ -88,6 +92,20 @@ export class NodeFolder {
   #sync;
   /** @type {string | undefined} The folder without links, once it is there. */
   #real;
+  /** Where the file system has no links. */
+  #links = new Links(
+    () =>
+      fs.readFile(join(this.#root, INDEX), 'utf8').catch((error) => {
+        if (!missing(error)) throw error;
+        return undefined;
+      }),
+    async (text) => {
+      const path = join(await this.#realRoot(), INDEX);
+      if (text === undefined) return fs.rm(path, { force: true });
+      await fs.writeFile(`${path}.tmp`, text, { flush: true });
+      await fs.rename(`${path}.tmp`, path);
+    },
+  );
 
   /**
    * @param {string} path the folder; made by the first write if it is not there
@@ -162,8 +180,9 @@ export class NodeFolder {
         // The folder itself may be a link that the user made.
         return await entry(absolute, basename(path), await (path === '' ? fs.stat(absolute) : fs.lstat(absolute)));
       } catch (error) {
-        if (missing(error) || /** @type {any} */ (error).code === 'ENOTDIR') return undefined;
-        throw error;
+        if (!missing(error) && /** @type {any} */ (error).code !== 'ENOTDIR') throw error;
+        const target = (await this.#links.all()).get(path);
+        return target === undefined ? undefined : { name: basename(path), isDir: false, size: 0, target };
       }
     });
   }
@@ -191,6 +210,11 @@ export class NodeFolder {
         });
         entries.push(...(await Promise.all(batch)));
       }
+      const prefix = path === '' ? '' : `${path}/`;
+      for (const [link, target] of await this.#links.all()) {
+        const name = link.slice(prefix.length);
+        if (link.startsWith(prefix) && !name.includes('/') && !names.includes(name)) entries.push({ name, isDir: false, size: 0, target });
+      }
       return entries.filter((one) => one !== undefined);
     });
   }
@@ -202,7 +226,11 @@ export class NodeFolder {
    */
   read(path, offset, max) {
     return guarded(async () => {
-      const file = await fs.open(this.#at(path), 'r');
+      const file = await fs.open(this.#at(path), 'r').catch(async (error) => {
+        const behind = missing(error) ? await this.#links.resolve(path) : path;
+        if (behind === path) throw error;
+        return fs.open(this.#at(behind), 'r');
+      });
       try {
         // Not more than is there: `max` is only a limit, and may be large.
         const { size } = await file.stat();
@@ -230,6 +258,7 @@ export class NodeFolder {
       const { O_WRONLY, O_CREAT, O_APPEND, O_TRUNC, O_NOFOLLOW = 0 } = constants;
       const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | (append ? O_APPEND : O_TRUNC);
       const target = await this.#writable(path);
+      if ((await this.#links.all()).has(path)) throw new StorageError('denied', `${target} is a link: it is not written through`);
       const file = await fs.open(target, flags, modeOf(path)).catch((error) => {
         if (error.code === 'ELOOP') throw new StorageError('denied', `${target} is a link: it is not written through`);
         throw error;
@@ -263,6 +292,7 @@ export class NodeFolder {
         await (stats.isDirectory() ? fs.rmdir(target) : fs.unlink(target));
       } catch (error) {
         if (!missing(error)) throw error;
+        await this.#forget(path);
       }
     });
   }
@@ -279,7 +309,12 @@ export class NodeFolder {
       if (there && !there.isSymbolicLink()) throw new StorageError('other', `${link} is there and is no link`);
       // Made beside and renamed: at every moment there is the old link or the new one.
       const fresh = join(dirname(link), `.link.${process.pid}.${Math.random().toString(36).slice(2)}`);
-      await fs.symlink(target, fresh);
+      try {
+        await fs.symlink(target, fresh);
+      } catch (error) {
+        if (there || !NO_LINKS.has(/** @type {any} */ (error).code)) throw error;
+        return this.#links.change((links) => void links.set(path, target));
+      }
       try {
         await fs.rename(fresh, link);
       } catch (error) {
@@ -287,7 +322,13 @@ export class NodeFolder {
         throw error;
       }
       await syncFolder(dirname(link));
+      await this.#forget(path);
     });
+  }
+
+  /** @param {string} path of what may be a link in the index */
+  async #forget(path) {
+    if ((await this.#links.all()).has(path)) await this.#links.change((links) => void links.delete(path));
   }
 
   usage() {

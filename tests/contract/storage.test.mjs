@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import promises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 
 import { MemoryFolder } from '../../pkg-template/storage/memory.js';
 import { NodeFolder, storageError } from '../../pkg-template/storage/node-fs.js';
@@ -29,6 +31,48 @@ for (const sync of [false, true]) {
       },
     }));
 }
+
+describe('node-fs, where there are no symbolic links (FAT, some network shares, Windows for most users)', () => {
+  const symlink = promises.symlink;
+  const refuse = async () => {
+    throw Object.assign(new Error('EPERM: operation not permitted, symlink'), { code: 'EPERM' });
+  };
+  before(() => {
+    promises.symlink = refuse;
+    syncBuiltinESMExports();
+  });
+  after(() => {
+    promises.symlink = symlink;
+    syncBuiltinESMExports();
+  });
+  storageContract({
+    test,
+    create: async (t) => {
+      const path = folder(t);
+      return { backend: new NodeFolder(path), again: async () => new NodeFolder(path) };
+    },
+  });
+
+  test('links made there give way to real ones', async (t) => {
+    const path = folder(t);
+    const backend = new NodeFolder(path);
+    await put(backend, 'a', 'one');
+    await put(backend, 'b', 'two');
+    await backend.link('a', 'link');
+    await backend.link('a', 'other');
+    promises.symlink = symlink;
+    syncBuiltinESMExports();
+    await backend.link('b', 'link');
+    promises.symlink = refuse;
+    syncBuiltinESMExports();
+    assert.equal(await get(backend, 'link'), 'two');
+    assert.equal(readFileSync(join(path, 'link'), 'utf8'), 'two');
+    assert.deepEqual((await backend.list('')).map(({ name, target }) => `${name} ${target ?? ''}`).sort(), ['a ', 'b ', 'link b', 'other a']);
+    await backend.remove('other');
+    await backend.remove('link');
+    assert.deepEqual(readdirSync(path).sort(), ['a', 'b']);
+  });
+});
 
 describe('memory', () =>
   storageContract({
