@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use futures_util::lock::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -15,7 +14,7 @@ use crate::event::Event;
 use crate::folder::layout::{self, FileKind, PART};
 use crate::folder::state::{OutputFolder, note_facts};
 use crate::folder::{FileEntry, FileState, Job, Log};
-use crate::http::{self, Client, Failure, Permit, Tries, redact};
+use crate::http::{self, Client, Failure, Pause, Permit, Tries, redact};
 use crate::platform::transfer::{
     Content, DEFAULT_TIMEOUT, FileFacts, TransferOutcome, TransferProgress, TransferTask, Transfers,
 };
@@ -71,7 +70,7 @@ struct Try<'a> {
 
 enum Step<'a> {
     Transfer(Try<'a>),
-    Wait(Try<'a>, Duration),
+    Wait(Try<'a>, Pause, String),
     /// Writing the ledger. Not in the loop itself: while that waits, no file goes on, not even one that is writing the ledger
     /// and holds what the loop waits for.
     Save,
@@ -83,7 +82,7 @@ enum Ended<'a> {
     Slept(Try<'a>),
     /// Try again now, since what stood in the way was cured.
     Again(Try<'a>),
-    Later(Try<'a>, Duration, String),
+    Later(Try<'a>, Pause, String),
     Failed(Try<'a>, Problem),
 }
 
@@ -200,9 +199,9 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
                 Ended::Saved => {}
                 Ended::Slept(again) => ready.push_back(again),
                 Ended::Again(again) => ready.push_front(again),
-                Ended::Later(again, delay, message) => {
+                Ended::Later(again, pause, message) => {
                     self.tell_failed(again.index, &message, false);
-                    running.push(self.step(Step::Wait(again, delay)));
+                    running.push(self.step(Step::Wait(again, pause, message)));
                 }
                 Ended::Failed(given_up, problem) => {
                     result.failed += 1;
@@ -257,8 +256,8 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
 
     async fn step<'t>(&'t self, step: Step<'t>) -> Result<Ended<'t>> {
         match step {
-            Step::Wait(again, delay) => {
-                self.platform.clock().sleep(delay).await;
+            Step::Wait(again, pause, message) => {
+                self.client.pause(pause, format!("{}.", message.trim_end_matches('.'))).await;
                 Ok(Ended::Slept(again))
             }
             Step::Save => self.folder.save_if_due().await.map(|()| Ended::Saved),
@@ -352,7 +351,7 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
             permit.throttled(pause.gate.then_some(pause.wait));
         }
         attempt.unauthorized = false;
-        Ended::Later(attempt, pause.wait, problem.message)
+        Ended::Later(attempt, pause, problem.message)
     }
 
     /// Gives a complete file its final name, and takes it into the ledger.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use smart_fetch::ErrorKind;
 use smart_fetch::config::Level;
-use smart_fetch::event::Event;
+use smart_fetch::event::{Event, Phase};
 use smart_fetch::job::{self, Verdict};
 use smart_fetch::platform::HttpErrorKind;
 use smart_fetch::testing::{Host, Reply};
@@ -201,6 +201,55 @@ fn f09_a_file_is_tried_again_after_502_reset_and_429() {
     assert_eq!(fetches(&host, "p2"), 1);
     let seen = host.http.seen_with(&url("p1"));
     assert!(seen[3].at - seen[2].at >= 7000, "Retry-After is kept");
+}
+
+#[test]
+fn f09_a_pause_before_a_file_is_tried_again_is_told_once() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.off("GET", "/files/p1");
+    host.http
+        .on("GET", "/files/p1", Reply::outcome(429, "error", "throttled", "slow down").header("Retry-After", "20"))
+        .on("GET", "/files/p1", Reply::new(502))
+        .on("GET", "/files/p1", Reply::ndjson(&lines("Patient", 3)));
+    assert_eq!(export(&host, &config()).unwrap().verdict, Verdict::Complete);
+    let waits: Vec<(String, u64, String)> = host
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Waiting { reason, millis, message, .. } if reason != "status" => {
+                Some((reason, millis, message.unwrap()))
+            }
+            _ => None,
+        })
+        .collect();
+    let seen = host.http.seen_with(&url("p1"));
+    assert_eq!(waits.len(), 2, "{waits:?}");
+    assert_eq!((waits[0].0.as_str(), waits[0].1), ("throttled", 20_000));
+    assert_eq!(waits[0].2, format!("{} answered 429: slow down.", url("p1")));
+    assert_eq!(waits[1].0, "retry");
+    for (pair, wait) in seen.windows(2).zip(&waits) {
+        assert_eq!(pair[1].at - pair[0].at, wait.1 as i64, "it was told how long");
+    }
+}
+
+#[test]
+fn c17_a_job_whose_files_are_listed_is_resumed_without_a_word_of_waiting() {
+    let host = Host::new();
+    serve(&host, &usual());
+    host.http.on_call("GET", "/files/p2", |_| Reply::new(410));
+    assert_eq!(export(&host, &config()).unwrap().verdict, Verdict::Incomplete);
+    let phases = |host: &Host| -> Vec<Phase> {
+        host.events()
+            .into_iter()
+            .filter_map(|e| if let Event::Phase { phase } = e { Some(phase) } else { None })
+            .collect()
+    };
+    assert!(phases(&host).contains(&Phase::Wait));
+    let again = host.restarted();
+    export(&again, &config()).unwrap();
+    assert_eq!(phases(&again), [Phase::Discover, Phase::Download, Phase::Finish]);
+    assert!(!again.events().iter().any(|e| matches!(e, Event::Waiting { .. })));
 }
 
 #[test]
