@@ -9,7 +9,7 @@ import { MemoryFolder } from './storage/memory.js';
  * What an environment brings.
  * @typedef {object} Environment
  * @property {(operation?: string) => Promise<import('./host.d.ts').Core>} load an instance that has a function of the core
- * @property {() => import('./host.d.ts').Transport | undefined} createHttp a transport for one job; none: `fetch`
+ * @property {() => Promise<import('./host.d.ts').Transport> | undefined} createHttp a transport for one job; none: `fetch`
  * @property {(folder: import('./host.d.ts').FolderDescriptor, workers?: number) => Pool | undefined} createPool
  * @property {(clients: { clientId: string, keys: any }[]) => Promise<import('./host.d.ts').HostSigner>} importClients
  *
@@ -57,7 +57,7 @@ export function runner(environment) {
     ]);
     if (operation === 'checkBulk' || operation === 'checkCrawl' || operation === 'checkExport' || operation === 'checkHydrate') return core[operation](config);
     const panic = panicOf(core);
-    const http = environment.createHttp();
+    const http = await environment.createHttp();
     const transfers = backend?.descriptor && workers !== 0 ? environment.createPool(backend.descriptor, workers) : undefined;
     try {
       const host = {

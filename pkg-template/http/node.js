@@ -3,51 +3,96 @@
  */
 import { TransportError } from '../errors.js';
 import { transportError } from './node-errors.js';
-import { Agent, EnvHttpProxyAgent, Pool, buildConnector } from './undici.js';
+import { Client, buildConnector } from './undici.js';
 
 /** @typedef {import('../host.d.ts').Exchange} Exchange */
+/** @typedef {import('../host.d.ts').Head} Head */
+
+/**
+ * Who sends requests.
+ * @typedef {object} Dispatchers
+ * @property {(origin: string) => import('undici').Dispatcher} take one that is free for a request to an origin
+ * @property {(origin: string, dispatcher: import('undici').Dispatcher) => void} give it back after the request
+ * @property {() => void} close
+ */
 
 /** Once this much waits for the core, the socket is not read any further. */
 const HIGH_WATER = 256 * 1024;
 
-/** Longest wait for a connection, in milliseconds. */
-const CONNECT_TIMEOUT = 30_000;
+/** Of a connection: also where NODE_TLS_REJECT_UNAUTHORIZED or --tls-min-v1.0 say otherwise (A01). */
+const CONNECT = {
+  timeout: 30_000,
+  rejectUnauthorized: true,
+  minVersion: /** @type {const} */ ('TLSv1.2'),
+  autoSelectFamily: true,
+  // Node's default of 250 ms per address gives up on slow links.
+  autoSelectFamilyAttemptTimeout: 2500,
+};
 
 /**
  * A transport with connections of its own. Proxies come from `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`; loopback never
  * goes through one. The number of connections is the core's to limit.
  * @param {NodeJS.ProcessEnv} [env]
- * @returns {import('../host.d.ts').Transport}
+ * @returns {Promise<import('../host.d.ts').Transport>}
  */
-export function createHttp(env = process.env) {
-  // Even where NODE_TLS_REJECT_UNAUTHORIZED or --tls-min-v1.0 say otherwise (A01).
-  const tls = { timeout: CONNECT_TIMEOUT, rejectUnauthorized: true, minVersion: /** @type {const} */ ('TLSv1.2') };
-  const noProxy = env.no_proxy ?? env.NO_PROXY ?? '';
-  const [httpProxy, httpsProxy] = [proxyUrl(env, 'HTTP_PROXY'), proxyUrl(env, 'HTTPS_PROXY')];
-  const options = {
-    connect: tls,
+export async function createHttp(env = process.env) {
+  const proxies = { http: proxyUrl(env, 'HTTP_PROXY'), https: proxyUrl(env, 'HTTPS_PROXY'), not: env.no_proxy ?? env.NO_PROXY ?? '' };
+  const dispatchers = proxies.http === '' && proxies.https === '' ? direct() : await proxied(proxies);
+  return {
+    send: (method, url, headers, body, timeout) => new NodeExchange(dispatchers, method, url, headers, body, timeout),
+    close: () => dispatchers.close(),
+  };
+}
+
+/**
+ * A connection for each request in flight, kept for the next. The core limits how many there are, so that undici's queues and
+ * pools, which a crawl feels, would have nothing to do.
+ * @returns {Dispatchers}
+ */
+function direct() {
+  const options = { connect: strict(CONNECT), pipelining: 1 };
+  /** @type {Map<string, Client[]>} */
+  const free = new Map();
+  /** @type {Set<Client>} */
+  const all = new Set();
+  return {
+    take(origin) {
+      const known = free.get(origin)?.pop();
+      if (known) return known;
+      const client = new Client(origin, options);
+      all.add(client);
+      return client;
+    },
+    give(origin, client) {
+      const others = free.get(origin);
+      if (others) others.push(/** @type {Client} */ (client));
+      else free.set(origin, [/** @type {Client} */ (client)]);
+    },
+    close() {
+      for (const client of all) void client.destroy();
+    },
+  };
+}
+
+/**
+ * @param {{ http: string, https: string, not: string }} proxies
+ * @returns {Promise<Dispatchers>}
+ */
+async function proxied({ http, https, not }) {
+  const { EnvHttpProxyAgent, Pool } = await import('./undici-proxy.js');
+  const agent = new EnvHttpProxyAgent({
+    connect: CONNECT,
     pipelining: 1,
     factory: (/** @type {any} */ origin, /** @type {any} */ options) => new Pool(origin, { ...options, connect: strict(options.connect) }),
-    // Node's default of 250 ms per address gives up on slow links.
-    autoSelectFamilyAttemptTimeout: 2500,
-  };
-  // The agent for proxies looks at each URL anew, which a crawl feels.
-  const agent = httpProxy === '' && httpsProxy === ''
-    ? new Agent(options)
-    : new EnvHttpProxyAgent({
-        ...options,
-        httpProxy,
-        httpsProxy,
-        noProxy: noProxy.trim() === '*' ? '*' : `${noProxy},localhost,127.0.0.1,[::1]`,
-        requestTls: tls,
-        proxyTls: tls,
-        // Plain http goes to a proxy as such: most refuse CONNECT to port 80.
-        proxyTunnel: false,
-      });
-  return {
-    send: (method, url, headers, body, timeout) => new NodeExchange(agent, method, url, headers, body, timeout),
-    close: () => void agent.destroy(),
-  };
+    httpProxy: http,
+    httpsProxy: https,
+    noProxy: not.trim() === '*' ? '*' : `${not},localhost,127.0.0.1,[::1]`,
+    requestTls: CONNECT,
+    proxyTls: CONNECT,
+    // Plain http goes to a proxy as such: most refuse CONNECT to port 80.
+    proxyTunnel: false,
+  });
+  return { take: () => agent, give: () => {}, close: () => void agent.destroy() };
 }
 
 /**
@@ -99,79 +144,85 @@ function split(url) {
   return { origin, path: rest.startsWith('/') ? rest : `/${rest}` };
 }
 
+const CONTENT_ENCODING = 'content-encoding';
+
 const aborted = () => new TransportError('interrupted', 'the request was aborted');
 
 /**
- * One request; also undici's handler for it.
+ * One request; also undici's handler for it, in the form that undici calls without copying the headers.
  * @implements {Exchange}
  */
 class NodeExchange {
-  /** @type {import('undici').Dispatcher.DispatchController | undefined} */
-  #controller;
+  #dispatchers;
+  #dispatch;
+  #mayResend;
+  #origin = '';
+  /** @type {import('undici').Dispatcher | undefined} at work for this request */
+  #dispatcher;
+  /** @type {((reason: Error) => void) | undefined} */
+  #abort;
+  /** @type {() => void} reads the socket again */
+  #readOn = () => {};
+  #paused = false;
   /** @type {Buffer[]} */
   #queue = [];
   #queued = 0;
-  /** @type {{ resolve: (bytes: Uint8Array | undefined) => void, reject: (error: Error) => void } | undefined} */
-  #waiter;
   #flushing = false;
   #ended = false;
   #aborted = false;
-  #hasHead = false;
-  #mayResend;
   /** @type {Error | undefined} */
   #error;
-  /** @type {Promise<import('../host.d.ts').Head>} */
+  /** @type {Head | undefined} */
   #head;
-  /** @type {(head: import('../host.d.ts').Head) => void} */
-  #resolveHead = () => {};
-  /** @type {(error: Error) => void} */
-  #rejectHead = () => {};
-  #dispatch;
+  /** @type {{ resolve: (head: Head) => void, reject: (error: Error) => void } | undefined} */
+  #headWaiter;
+  /** @type {{ resolve: (bytes: Uint8Array | undefined) => void, reject: (error: Error) => void } | undefined} */
+  #waiter;
 
   /**
-   * @param {import('undici').Dispatcher} agent
+   * @param {Dispatchers} dispatchers
    * @param {string} method
    * @param {string} url
    * @param {string[]} headers
    * @param {Uint8Array | undefined} body
    * @param {number} timeout
    */
-  constructor(agent, method, url, headers, body, timeout) {
-    this.#head = new Promise((resolve, reject) => {
-      this.#resolveHead = resolve;
-      this.#rejectHead = reject;
-    });
-    // Nobody may be listening yet, or any more.
-    this.#head.catch(() => {});
+  constructor(dispatchers, method, url, headers, body, timeout) {
+    this.#dispatchers = dispatchers;
     this.#mayResend = method === 'GET';
     this.#dispatch = () => {
       const { origin, path } = split(url);
+      this.#origin = origin;
+      this.#dispatcher = dispatchers.take(origin);
       /** @type {any} */
       const options = { origin, path, method, headers, body, headersTimeout: timeout, bodyTimeout: timeout };
-      agent.dispatch(options, /** @type {any} */ (this));
+      this.#dispatcher.dispatch(options, /** @type {any} */ (this));
     };
     try {
       this.#dispatch();
     } catch (error) {
-      this.onResponseError(undefined, error);
+      this.onError(error);
     }
   }
 
   response() {
-    return this.#head;
+    return /** @type {Promise<Head>} */ (new Promise((resolve, reject) => {
+      this.#headWaiter = { resolve, reject };
+      if (this.#head || this.#error) this.#flush();
+    }));
   }
 
   chunk() {
     if (this.#queued > 0) {
       const bytes = this.#take();
-      this.#controller?.resume();
+      this.#read();
       return bytes;
     }
     if (this.#error) throw this.#error;
     if (this.#ended) return undefined;
     return /** @type {Promise<Uint8Array | undefined>} */ (new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject };
-      this.#controller?.resume();
+      this.#read();
     }));
   }
 
@@ -179,7 +230,13 @@ class NodeExchange {
     this.#aborted = true;
     this.#queue = [];
     this.#queued = 0;
-    this.#controller?.abort(aborted());
+    this.#abort?.(aborted());
+  }
+
+  #read() {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#readOn();
   }
 
   #take() {
@@ -189,9 +246,20 @@ class NodeExchange {
     return bytes;
   }
 
+  /** The connection is free for the next request. */
+  #release() {
+    if (this.#dispatcher) this.#dispatchers.give(this.#origin, this.#dispatcher);
+    this.#dispatcher = undefined;
+  }
+
   /** Answers the waiting call, if there is one and an answer. */
   #flush() {
     this.#flushing = false;
+    if (this.#headWaiter && (this.#head || this.#error)) {
+      if (this.#head) this.#headWaiter.resolve(this.#head);
+      else this.#headWaiter.reject(/** @type {Error} */ (this.#error));
+      this.#headWaiter = undefined;
+    }
     const waiter = this.#waiter;
     if (!waiter || !(this.#queued > 0 || this.#ended || this.#error)) return;
     this.#waiter = undefined;
@@ -202,73 +270,73 @@ class NodeExchange {
 
   /** Later in the same turn, so that all that one read of the socket brought goes to the core as one piece. */
   #flushSoon() {
-    if (this.#flushing || !this.#waiter) return;
+    if (this.#flushing || !(this.#headWaiter || this.#waiter)) return;
     this.#flushing = true;
     queueMicrotask(() => this.#flush());
   }
 
   // undici's handler.
 
-  /** @param {import('undici').Dispatcher.DispatchController} controller */
-  onRequestStart(controller) {
-    this.#controller = controller;
-    if (this.#aborted) controller.abort(aborted());
+  /** @param {(reason: Error) => void} abort */
+  onConnect(abort) {
+    this.#abort = abort;
+    if (this.#aborted) abort(aborted());
   }
 
-  onRequestUpgrade() {
-    this.#controller?.abort(new TransportError('interrupted', 'the server wants another protocol'));
+  onUpgrade() {
+    this.#abort?.(new TransportError('interrupted', 'the server wants another protocol'));
   }
 
   /**
-   * @param {any} controller
    * @param {number} status
+   * @param {Buffer[]} raw names and values in turn
+   * @param {() => void} resume
    */
-  onResponseStart(controller, status) {
-    if (status < 200) return;
-    this.#hasHead = true;
+  onHeaders(status, raw, resume) {
+    if (status < 200) return true;
+    this.#readOn = resume;
     /** @type {string[]} */
-    const headers = controller.rawHeaders.map((/** @type {Buffer | string} */ part) =>
-      typeof part === 'string' ? part : part.toString('latin1'),
-    );
+    const headers = [];
     let coding = '';
-    for (let i = 0; i < headers.length; i += 2) {
-      if (headers[i].toLowerCase() === 'content-encoding') coding += headers[i + 1].trim().toLowerCase();
+    for (let i = 0; i < raw.length; i += 2) {
+      const [name, value] = [raw[i].toString('latin1'), raw[i + 1].toString('latin1')];
+      headers.push(name, value);
+      if (name.length === CONTENT_ENCODING.length && name.toLowerCase() === CONTENT_ENCODING) coding += value.trim().toLowerCase();
     }
-    this.#resolveHead({ status, headers, coding: coding === 'gzip' || coding === 'x-gzip' ? 'gzip' : 'identity' });
+    this.#head = { status, headers, coding: coding === 'gzip' || coding === 'x-gzip' ? 'gzip' : 'identity' };
+    this.#flushSoon();
+    return true;
   }
 
-  /**
-   * @param {import('undici').Dispatcher.DispatchController} controller
-   * @param {Buffer} bytes
-   */
-  onResponseData(controller, bytes) {
-    if (this.#aborted || bytes.length === 0) return;
+  /** @param {Buffer} bytes */
+  onData(bytes) {
+    if (this.#aborted || bytes.length === 0) return true;
     this.#queue.push(bytes);
     this.#queued += bytes.length;
-    if (this.#queued >= HIGH_WATER) controller.pause();
     this.#flushSoon();
+    if (this.#queued < HIGH_WATER) return true;
+    this.#paused = true;
+    return false;
   }
 
-  onResponseEnd() {
+  onComplete() {
     this.#ended = true;
+    this.#release();
     this.#flushSoon();
   }
 
-  /**
-   * @param {unknown} _controller
-   * @param {any} error
-   */
-  onResponseError(_controller, error) {
+  /** @param {any} error */
+  onError(error) {
+    this.#release();
     // A kept connection that the server closed just before the request came: RFC 9112 §9.3.1 lets clients send a GET
     // again at once. Anything else is the core's to retry.
     const stale = error?.code === 'UND_ERR_SOCKET' && error.socket?.bytesRead > 0;
-    if (stale && this.#mayResend && !this.#hasHead && !this.#aborted) {
+    if (stale && this.#mayResend && !this.#head && !this.#aborted) {
       this.#mayResend = false;
       this.#dispatch();
       return;
     }
     this.#error = transportError(error);
-    this.#rejectHead(this.#error);
     this.#flushSoon();
   }
 }

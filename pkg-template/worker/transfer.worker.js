@@ -16,5 +16,5 @@ const { compiled, folder } = workerData;
 
 keepTidy();
 const core = await instantiate(compiled);
-const host = { http: createHttp(), storage: new NodeFolder(folder.path), clock, random };
+const host = { http: await createHttp(), storage: new NodeFolder(folder.path), clock, random };
 port.on('message', serve(core, host, (reply) => port.postMessage(reply)));

@@ -1,6 +1,6 @@
 // What every transport must do: the clauses of the Http trait (src/platform/http.rs), as tests.
 //
-// `test` is a test function whose callback gets a context with `after`; `createHttp(env)` makes a transport.
+// `test` is a test function whose callback gets a context with `after`; `createHttp(env)` resolves to a transport.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -45,8 +45,8 @@ async function fails(kind, work) {
 const values = ({ headers }, wanted) => headers.filter((_, i) => i % 2 === 1 && headers[i - 1].toLowerCase() === wanted);
 
 export function httpContract({ test, createHttp }) {
-  const open = (t, env = {}) => {
-    const http = createHttp(env);
+  const open = async (t, env = {}) => {
+    const http = await createHttp(env);
     t.after(() => http.close());
     return http;
   };
@@ -59,7 +59,7 @@ export function httpContract({ test, createHttp }) {
       response.writeHead(418, { 'X-One': '1' }).end('tea');
     });
     const bytes = Buffer.from([0, 1, 254, 255]);
-    const answer = await fetchAll(open(t), `${url}/a`, { method: 'POST', headers: ['X-CamelCase', 'yes', 'Accept', 'a/b'], body: bytes });
+    const answer = await fetchAll(await open(t), `${url}/a`, { method: 'POST', headers: ['X-CamelCase', 'yes', 'Accept', 'a/b'], body: bytes });
     assert.equal(seen.method, 'POST');
     assert.ok(seen.raw.includes('X-CamelCase'));
     assert.deepEqual(seen.body, bytes);
@@ -71,14 +71,14 @@ export function httpContract({ test, createHttp }) {
 
   test('DELETE, and a response without a body', async (t) => {
     const { url } = await serve(t, (request, response) => response.writeHead(request.method === 'DELETE' ? 202 : 500).end());
-    const answer = await fetchAll(open(t), url, { method: 'DELETE' });
+    const answer = await fetchAll(await open(t), url, { method: 'DELETE' });
     assert.equal(answer.status, 202);
     assert.equal(answer.body.length, 0);
   });
 
   test('repeated response headers stay apart', async (t) => {
     const { url } = await serve(t, (_, response) => response.writeHead(200, { Link: ['<a>; rel="x"', '<b>; rel="next"'] }).end());
-    assert.deepEqual(values(await fetchAll(open(t), url), 'link'), ['<a>; rel="x"', '<b>; rel="next"']);
+    assert.deepEqual(values(await fetchAll(await open(t), url), 'link'), ['<a>; rel="x"', '<b>; rel="next"']);
   });
 
   test('f12_url_bytes_exact: URLs go out byte for byte', async (t) => {
@@ -91,13 +91,13 @@ export function httpContract({ test, createHttp }) {
       '/a%2Fb?sig=a%2Bb%2F%3D&x=%7e', "/$export?_type=A,B&_typeFilter=Observation%3Fcode%3Dhttp://x|y", '/a//b/../c/./d', '/q?a=%20+b&&=',
       "/p;v=1,2'(3)*!~?[]{}`^", '/?', '?only=query', '',
     ];
-    const http = open(t);
+    const http = await open(t);
     for (const path of paths) await fetchAll(http, url + path);
     assert.deepEqual(seen, [...paths.slice(0, 6), '/?only=query', '/']);
   });
 
   test('URLs that cannot be sent are refused, and say why', async (t) => {
-    const http = open(t);
+    const http = await open(t);
     for (const url of ['file:///etc/passwd', 'ftp://h/', 'nonsense', 'http://', 'http://user:geheim@127.0.0.1/', 'http://127.0.0.1:1/a b', 'http://127.0.0.1:1/é', 'http://a b/']) {
       const error = await fails('invalid', () => fetchAll(http, url));
       assert.ok(!error.message.includes('geheim'));
@@ -106,7 +106,7 @@ export function httpContract({ test, createHttp }) {
 
   test('headers that cannot be sent are refused without showing their value', async (t) => {
     const { url } = await serve(t, (_, response) => response.end());
-    const error = await fails('invalid', () => fetchAll(open(t), url, { headers: ['Authorization', 'Bearer geheim\r\nX: y'] }));
+    const error = await fails('invalid', async () => fetchAll(await open(t), url, { headers: ['Authorization', 'Bearer geheim\r\nX: y'] }));
     assert.ok(!error.message.includes('geheim'));
   });
 
@@ -116,7 +116,7 @@ export function httpContract({ test, createHttp }) {
       count += 1;
       response.writeHead(307, { Location: '/elsewhere' }).end();
     });
-    const answer = await fetchAll(open(t), url);
+    const answer = await fetchAll(await open(t), url);
     assert.equal(answer.status, 307);
     assert.deepEqual(values(answer, 'location'), ['/elsewhere']);
     assert.equal(count, 1);
@@ -125,7 +125,7 @@ export function httpContract({ test, createHttp }) {
   test('gzip is given as received', async (t) => {
     const packed = gzipSync(Buffer.alloc(100_000, 'x'));
     const { url } = await serve(t, (_, response) => response.writeHead(200, { 'Content-Encoding': 'gzip' }).end(packed));
-    const answer = await fetchAll(open(t), url);
+    const answer = await fetchAll(await open(t), url);
     assert.equal(answer.coding, 'gzip');
     assert.deepEqual(answer.body, packed);
   });
@@ -138,7 +138,7 @@ export function httpContract({ test, createHttp }) {
       for (; sent < pieces; sent++) if (!response.write(piece)) await once(response, 'drain');
       response.end();
     });
-    const exchange = start(open(t), url);
+    const exchange = start(await open(t), url);
     await exchange.response();
     await wait(500);
     assert.ok(sent * piece.length < 16 * 1024 * 1024, `${sent} pieces were sent while nobody read`);
@@ -170,7 +170,7 @@ export function httpContract({ test, createHttp }) {
           if (name.includes('coded')) socket.write(packed.subarray(0, packed.length >> 1));
           stop = () => socket[end]();
         });
-        const exchange = start(open(t), url);
+        const exchange = start(await open(t), url);
         // A reset may take with it what was not read yet.
         assert.equal((await exchange.response()).status, 200);
         stop();
@@ -186,7 +186,7 @@ export function httpContract({ test, createHttp }) {
       socket.write('HTTP/1.1 200 OK\r\n\r\nall there is');
       setTimeout(() => (request.startsWith('GET /reset') ? socket.resetAndDestroy() : socket.end()), 50);
     });
-    const http = open(t);
+    const http = await open(t);
     assert.equal((await fetchAll(http, `${url}/end`)).body.toString(), 'all there is');
     await fails('interrupted', () => fetchAll(http, `${url}/reset`));
   });
@@ -194,7 +194,7 @@ export function httpContract({ test, createHttp }) {
   test('what breaks the protocol is an error', async (t) => {
     for (const text of ['garbage\r\n\r\n', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(100_000)}\r\n\r\n`]) {
       const { url } = await serveRaw(t, (socket) => socket.write(text));
-      await fails('interrupted', () => fetchAll(open(t), url));
+      await fails('interrupted', async () => fetchAll(await open(t), url));
     }
   });
 
@@ -209,7 +209,7 @@ export function httpContract({ test, createHttp }) {
       }
       response.end();
     });
-    const http = open(t);
+    const http = await open(t);
     await fails('timeout', () => fetchAll(http, `${url}/never`, { timeout: 700 }));
     await fails('timeout', () => fetchAll(http, `${url}/stalls`, { timeout: 700 }));
     assert.equal((await fetchAll(http, `${url}/slow`, { timeout: 2000 })).body.toString(), 'start........');
@@ -217,7 +217,7 @@ export function httpContract({ test, createHttp }) {
 
   test('a body that nobody reads for longer than the timeout does not time out', async (t) => {
     const { url } = await serve(t, (_, response) => response.end(Buffer.alloc(4 * 1024 * 1024)));
-    const exchange = start(open(t), url, { timeout: 1000 });
+    const exchange = start(await open(t), url, { timeout: 1000 });
     await exchange.response();
     await wait(2000);
     let size = 0;
@@ -226,7 +226,7 @@ export function httpContract({ test, createHttp }) {
   });
 
   test('no connection: refused, and a name that does not exist', async (t) => {
-    const http = open(t);
+    const http = await open(t);
     const { url, server } = await serve(t, () => {});
     server.close();
     await fails('connect', () => fetchAll(http, url));
@@ -239,7 +239,7 @@ export function httpContract({ test, createHttp }) {
       count += 1;
       socket.end();
     });
-    await fails('interrupted', () => fetchAll(open(t), url));
+    await fails('interrupted', async () => fetchAll(await open(t), url));
     assert.equal(count, 1, 'the core decides on tries');
   });
 
@@ -251,7 +251,7 @@ export function httpContract({ test, createHttp }) {
       if (count === 2) return socket.end();
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     });
-    const http = open(t);
+    const http = await open(t);
     for (let i = 0; i < 3; i++) {
       assert.equal((await fetchAll(http, url)).body.toString(), 'ok');
       await wait(20);
@@ -273,7 +273,7 @@ export function httpContract({ test, createHttp }) {
       response.write(Buffer.alloc(1000));
       if (request.url === '/end') response.end();
     });
-    const http = open(t);
+    const http = await open(t);
     const never = start(http, `${url}/never`);
     await wait(200);
     never.abort();
@@ -306,7 +306,7 @@ export function httpContract({ test, createHttp }) {
       await Promise.race([all, wait(20_000, undefined, { ref: false })]);
       response.end('x');
     });
-    const http = open(t);
+    const http = await open(t);
     const answers = Array.from({ length: 40 }, () => fetchAll(http, url));
     assert.equal(await Promise.race([all, wait(10_000, undefined, { ref: false })]), 'all', 'the core limits connections, not the transport');
     await Promise.all(answers);
@@ -314,14 +314,14 @@ export function httpContract({ test, createHttp }) {
 
   test('a01_self_signed: refused, and says how to trust it', async (t) => {
     const { url } = await serveTls(t, (_, response) => response.end('secret'));
-    const error = await fails('tls', () => fetchAll(open(t), url));
+    const error = await fails('tls', async () => fetchAll(await open(t), url));
     assert.match(error.message, /NODE_EXTRA_CA_CERTS/);
   });
 
   test('https goes through a proxy by CONNECT, with the certificate still checked', async (t) => {
     const target = await serveTls(t, (_, response) => response.end('secret'));
     const proxy = await serveProxy(t, { 'ehr.test': target.port });
-    const http = open(t, { HTTPS_PROXY: proxy.url });
+    const http = await open(t, { HTTPS_PROXY: proxy.url });
     await fails('tls', () => fetchAll(http, 'https://ehr.test/fhir'));
     assert.deepEqual([...new Set(proxy.asked)], ['CONNECT ehr.test:443']);
   });
@@ -333,7 +333,7 @@ export function httpContract({ test, createHttp }) {
       response.end('through');
     });
     const proxy = await serveProxy(t, { 'ehr.test': target.port });
-    const http = open(t, { http_proxy: proxy.url.replace('http://', '') });
+    const http = await open(t, { http_proxy: proxy.url.replace('http://', '') });
     assert.equal((await fetchAll(http, 'http://ehr.test/a?x=%2B')).body.toString(), 'through');
     assert.equal(seen, 'ehr.test');
     assert.deepEqual(proxy.asked, ['GET http://ehr.test/a?x=%2B']);
@@ -342,8 +342,8 @@ export function httpContract({ test, createHttp }) {
   test('NO_PROXY and loopback go without a proxy', async (t) => {
     const { url } = await serve(t, (_, response) => response.end('direct'));
     const proxy = await serveProxy(t, {});
-    assert.equal((await fetchAll(open(t, { HTTP_PROXY: proxy.url }), url)).body.toString(), 'direct');
-    const http = open(t, { HTTP_PROXY: proxy.url, NO_PROXY: '.invalid, other.example' });
+    assert.equal((await fetchAll(await open(t, { HTTP_PROXY: proxy.url }), url)).body.toString(), 'direct');
+    const http = await open(t, { HTTP_PROXY: proxy.url, NO_PROXY: '.invalid, other.example' });
     await fails('connect', () => fetchAll(http, 'http://no-such-host.invalid/'));
     assert.deepEqual(proxy.asked, []);
   });
@@ -353,18 +353,18 @@ export function httpContract({ test, createHttp }) {
     const tlsTarget = await serveTls(t, (_, response) => response.end());
     const proxy = await serveProxy(t, { 'ehr.test': target.port, 'tls.test': tlsTarget.port }, { auth: 'me:geheim' });
     const withPassword = proxy.url.replace('//', '//me:geheim@');
-    assert.equal((await fetchAll(open(t, { HTTP_PROXY: withPassword }), 'http://ehr.test/')).body.toString(), 'through');
+    assert.equal((await fetchAll(await open(t, { HTTP_PROXY: withPassword }), 'http://ehr.test/')).body.toString(), 'through');
     for (const [env, url, kind] of [
       [{ HTTPS_PROXY: proxy.url }, 'https://tls.test/', 'invalid'],
       [{ HTTP_PROXY: proxy.url }, 'http://ehr.test/', 'invalid'],
       [{ HTTPS_PROXY: withPassword }, 'https://unknown.test/', 'connect'],
       [{ HTTPS_PROXY: 'http://me:geheim@127.0.0.1:1' }, 'https://ehr.test/', 'connect'],
     ]) {
-      const error = await fails(kind, () => fetchAll(open(t, env), url));
+      const error = await fails(kind, async () => fetchAll(await open(t, env), url));
       assert.ok(!error.message.includes('geheim'));
     }
     for (const bad of ['ftp://me:geheim@proxy:1', 'http://me:geheim@:::']) {
-      const error = await fails('invalid', () => fetchAll(open(t, { HTTPS_PROXY: bad }), 'https://ehr.test/'));
+      const error = await fails('invalid', async () => fetchAll(await open(t, { HTTPS_PROXY: bad }), 'https://ehr.test/'));
       assert.ok(!error.message.includes('geheim'));
       assert.match(error.message, /HTTPS_PROXY/);
     }

@@ -15,7 +15,7 @@ describe('node', () => httpContract({ test, createHttp }));
 async function fetchTrusting(url, env = {}) {
   const code = `
     import { createHttp } from ${JSON.stringify(new URL('../../pkg-template/http/node.js', import.meta.url).href)};
-    const exchange = createHttp().send('GET', process.argv[1], [], undefined, 5000);
+    const exchange = (await createHttp()).send('GET', process.argv[1], [], undefined, 5000);
     try { await exchange.response(); console.log(Buffer.from(await exchange.chunk()).toString()); }
     catch (error) { console.log(error.kind + ': ' + error.message); }`;
   const args = ['--input-type=module', '-e', code, url];

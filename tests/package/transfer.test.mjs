@@ -25,8 +25,8 @@ const answer = (data, coded) => (_, response) => {
   response.end(coded ? gzipSync(data) : data);
 };
 
-function openHttp(t) {
-  const http = createHttp();
+async function openHttp(t) {
+  const http = await createHttp();
   t.after(() => http.close());
   return http;
 }
@@ -38,7 +38,7 @@ describe('in place', () => {
         const path = folder(t);
         const data = patients(3000);
         const url = await serve(t, answer(data, coded));
-        const parts = host({ http: openHttp(t), storage: new NodeFolder(path) });
+        const parts = host({ http: await openHttp(t), storage: new NodeFolder(path) });
         const outcome = await core.transfer(parts, task(url, { compress }), nothing, never);
         assert.ok(outcome.stored, JSON.stringify(outcome));
         assert.equal(outcome.stored.resources, 3000);
@@ -81,7 +81,7 @@ describe('in place', () => {
       response.on('close', () => (closed = true));
       asked();
     });
-    for (const http of [openHttp(t), undefined]) {
+    for (const http of [await openHttp(t), undefined]) {
       closed = false;
       const cancelled = new Promise((resolve) => (asked = resolve)).then(() => wait(200));
       await assert.rejects(core.transfer(host({ http, storage: new MemoryFolder() }), task(url), nothing, cancelled), (thrown) => {
@@ -96,7 +96,7 @@ describe('in place', () => {
 
   test('storage that fails: full, and whatever an adapter may throw', async (t) => {
     const url = await serve(t, answer(patients(5000), false));
-    const http = openHttp(t);
+    const http = await openHttp(t);
     const full = core.transfer(host({ http, storage: new MemoryFolder({ capacity: 100 }) }), task(url, { compress: false }), nothing, never);
     await assert.rejects(full, { kind: 'quota', operation: 'storage', retry: true, exitStatus: 1 });
     for (const thrown of [new Error('boom'), 'a text', 42, undefined, null, { odd: true }]) {
@@ -115,7 +115,7 @@ describe('in place', () => {
       calls += 1;
       throw new Error('listener');
     };
-    const outcome = await core.transfer(host({ http: openHttp(t), storage: new MemoryFolder() }), task(url), listener, never);
+    const outcome = await core.transfer(host({ http: await openHttp(t), storage: new MemoryFolder() }), task(url), listener, never);
     assert.ok(outcome.stored);
     assert.ok(calls > 0);
   });
@@ -244,7 +244,7 @@ test('f12_flat_memory: wasm memory stays flat over large files', async (t) => {
     response.end();
   });
   const path = folder(t);
-  const run = () => core.transfer(host({ http: openHttp(t), storage: new NodeFolder(path, { sync: true }) }), task(url), nothing, never);
+  const run = async () => core.transfer(host({ http: await openHttp(t), storage: new NodeFolder(path, { sync: true }) }), task(url), nothing, never);
   const outcome = await run();
   assert.equal(outcome.stored.resources, 20_000 * times);
   const before = exports.memory.buffer.byteLength;
