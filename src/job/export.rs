@@ -349,6 +349,16 @@ async fn note_gone<P: Platform>(
         platform.observer().event(Event::Phase { phase: Phase::Check });
         let count = deletions::note(resource_type, &past, &inside, config.bulk.compress).await?;
         if count > 0 {
+            let types =
+                report.bulk.as_ref().map(|bulk| &bulk.types).or(report.crawl.as_ref().map(|crawl| &crawl.types));
+            if types.is_some_and(|types| types.get(resource_type).is_none_or(|here| here.resources == 0)) {
+                let message = format!(
+                    "This export has no {resource_type} at all, so that all {count} of earlier ones are noted as deleted. If \
+                     the server left them out, remove {} and export again.",
+                    current.folder.name
+                );
+                warn(platform, "all-gone", message);
+            }
             if resource_type == "Patient" && report.crawl.is_some() {
                 note(platform, format!("Count of deleted patients: {count}."));
             }

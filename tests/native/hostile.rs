@@ -332,3 +332,22 @@ fn a_disk_that_is_full_at_any_byte_loses_nothing_and_the_same_command_ends_right
 fn verify(host: &Host) -> VerifyReport {
     host.run(smart_fetch::verify::verify(host, None)).unwrap()
 }
+
+#[test]
+fn a_type_that_is_gone_as_a_whole_is_told() {
+    for mode in [ExportMode::Bulk, ExportMode::Crawl] {
+        let of = json!({"subject": {"reference": "Patient/p1"}});
+        let ehr = Ehr::new();
+        ehr.at("2026-01-01T00:00:00Z").put("Patient/p1", json!({}));
+        ehr.put("Condition/c1", of.clone()).put("Condition/c2", of);
+        let host = ehr.host();
+        export(&host, &ExportConfig { mode, ..named(config(TYPES), "one") }).unwrap();
+        ehr.at("2026-02-01T00:00:00Z").delete("Condition/c1");
+        export(&host, &ExportConfig { mode, ..named(config(TYPES), "two") }).unwrap();
+        assert!(!host.warnings().contains(&"all-gone".to_owned()));
+        ehr.at("2026-03-01T00:00:00Z").delete("Condition/c2");
+        let report = export(&host, &ExportConfig { mode, ..named(config(TYPES), "three") }).unwrap();
+        assert_eq!(report.gone.get("Condition"), Some(&1));
+        assert!(host.warnings().contains(&"all-gone".to_owned()), "a server that leaves a type out looks like that");
+    }
+}
