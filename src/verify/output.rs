@@ -9,7 +9,7 @@ use super::{VerifyReport, log};
 use crate::bulk::manifest::FileKind;
 use crate::crawl::state::Stage;
 use crate::fhir::raw::{Raw, check};
-use crate::folder::layout::{METADATA, PART};
+use crate::folder::layout::{self, METADATA, PART};
 use crate::folder::metadata::{Kind, Metadata};
 use crate::folder::{DataFile, FileState, Job, JobState, Ledger, Rows, data_files};
 use crate::platform::{Platform, Storage};
@@ -183,7 +183,22 @@ impl Output {
                 }
             }
         }
+        self.check_strangers(report);
         bundled + self.check_crawl(read, report)
+    }
+
+    /// Files with names like those of the export, which it does not know: copies, as a rule.
+    fn check_strangers(&self, report: &mut VerifyReport) {
+        let finished = || self.ledger.jobs.iter().filter(|job| job.state == JobState::Finished);
+        let jobs = self.ledger.jobs.iter().flat_map(|job| &job.files);
+        let known = layout::set(&mut jobs.flat_map(|file| file.parts.iter().chain([&file.name])).cloned());
+        for file in self.files.iter().filter(|file| !file.path.contains('/') && layout::number(&file.path) > 0) {
+            let kind = file.path.split('.').next().unwrap_or_default();
+            let is_ours = finished().any(|job| job.types.iter().any(|name| name == kind));
+            if is_ours && !known.contains(&file.path) {
+                report.problem(self.at(&file.path), "is none of the files that were received: move it away");
+            }
+        }
     }
 
     /// The same for what was crawled, where there is a file a type.

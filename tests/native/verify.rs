@@ -142,6 +142,13 @@ fn each_damage_is_named() {
         damaged(|disk| disk.put("log.ndjson", disk.text("log.ndjson").unwrap() + "{\"torn")),
         &["log.ndjson has a line that is no JSON"],
     );
+    // A copy, of which links and merges would make use.
+    expect(
+        damaged(|disk| disk.put("Patient.007.ndjson.gz", disk.bytes("Patient.001.ndjson.gz").unwrap())),
+        &["Patient.007.ndjson.gz is none of the files that were received"],
+    );
+    // Hydration adds files of its own.
+    expect(damaged(|disk| disk.put("Patient.referenced.ndjson", lines("Patient", 1))), &[]);
     expect(
         damaged(|disk| disk.put("deleted/Bundle.001.ndjson", lines("Patient", 1))),
         &["deleted/Bundle.001.ndjson holds 1 resource of type Patient"],
