@@ -92,6 +92,16 @@ impl Export {
         Some(filters)
     }
 
+    /// Whether it is of ids that were given, rather than of all or a Group; `None` where that is not on record, as the
+    /// reference has none.
+    pub fn is_of_ids(&self) -> Option<bool> {
+        match &self.crawled {
+            Some(crawl) if crawl.get("ids").is_some() => Some(true),
+            Some(crawl) => crawl.get("level").map(|_| false),
+            None => self.request.as_ref().map(|_| false),
+        }
+    }
+
     /// What narrows a bulk export beside filters and time: some patients, some elements, an end.
     pub fn narrowing(&self) -> impl Iterator<Item = Option<&Value>> {
         ["patients", "elements", "until"].into_iter().map(|key| self.request.as_ref()?.get(key))

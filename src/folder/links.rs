@@ -139,11 +139,14 @@ pub(crate) fn active_of(exports: &[Export], resource_type: &str) -> BTreeSet<usi
 
 /// The exports of a type that are current, given all exports, newest first.
 fn current(exports: &[Export], resource_type: &str) -> Vec<usize> {
-    let mut covered: BTreeSet<&str> = BTreeSet::new();
+    let mut covered = Covered::default();
+    // What is of some ids takes the place of its like only.
+    let mut of_ids = Covered::default();
     let mut found = Vec::new();
     for (index, export) in exports.iter().enumerate() {
         let Some(filters) = export.filters(resource_type) else { continue };
-        let is_covered = !filters.is_empty() && filters.is_subset(&covered);
+        let is_of_all = export.is_of_ids() == Some(false);
+        let is_covered = covered.has(&filters) || !is_of_all && of_ids.has(&filters);
         // A bulk job that was resumed would replace some files: they are shown when it is done.
         if is_covered || export.is_torn(resource_type) {
             continue;
@@ -152,12 +155,39 @@ fn current(exports: &[Export], resource_type: &str) -> Vec<usize> {
         // What is not whole takes nothing's place, nor what is of some patients, or some elements.
         let is_part = export.narrowing().flatten().next().is_some();
         if export.is_since(resource_type) || export.done(resource_type).is_none() || is_part {
+            if is_of_all {
+                // It may go on from one of ids.
+                of_ids = Covered::default();
+            }
             continue;
         }
-        if filters.is_empty() {
+        if export.is_of_ids() == Some(true) {
+            of_ids.add(filters)
+        } else {
+            covered.add(filters)
+        }
+        if covered.whole {
             break;
         }
-        covered.extend(filters);
     }
     found
+}
+
+/// What newer exports cover of a type.
+#[derive(Default)]
+struct Covered<'a> {
+    /// One without filters is among them.
+    whole: bool,
+    filters: BTreeSet<&'a str>,
+}
+
+impl<'a> Covered<'a> {
+    fn has(&self, filters: &BTreeSet<&str>) -> bool {
+        self.whole || !filters.is_empty() && filters.is_subset(&self.filters)
+    }
+
+    fn add(&mut self, filters: BTreeSet<&'a str>) {
+        self.whole |= filters.is_empty();
+        self.filters.extend(filters);
+    }
 }

@@ -95,6 +95,11 @@ pub fn back_to_full<'a>(history: &'a [Export], plan: &Plan, resource_type: &str,
             && export.filters(resource_type) == current.filters(resource_type)
             && export.narrowing().eq(current.narrowing())
     };
+    // Who is not among the ids that were given is not gone from what there is of all.
+    let is_of_all = |export: &Export| export.is_of_ids() == Some(false) && export.done(resource_type).is_some();
+    if current.is_of_ids() == Some(true) && history.iter().any(is_of_all) {
+        return found;
+    }
     for export in history.iter().filter(is_alike) {
         found.push(export);
         if !export.is_since(resource_type) {

@@ -351,3 +351,35 @@ fn a_type_that_is_gone_as_a_whole_is_told() {
         assert!(host.warnings().contains(&"all-gone".to_owned()), "a server that leaves a type out looks like that");
     }
 }
+
+#[test]
+fn a_crawl_of_some_ids_takes_no_place_of_an_export_of_all() {
+    let of = |patient: &str| json!({"subject": {"reference": format!("Patient/{patient}")}});
+    let ehr = Ehr::new();
+    ehr.at("2026-01-01T00:00:00Z").put("Patient/p1", json!({})).put("Patient/p2", json!({}));
+    ehr.put("Condition/c1", of("p1")).put("Condition/c2", of("p2"));
+    let host = ehr.host();
+    export(&host, &named(config(TYPES), "one")).unwrap();
+    let of_ids = |ids: &[&str], nickname: &str| {
+        let mut config = ExportConfig { mode: ExportMode::Crawl, ..named(config(TYPES), nickname) };
+        config.cohort.ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        config
+    };
+    let report = export(&host, &of_ids(&["p1"], "two")).unwrap();
+    assert!(report.gone.is_empty(), "{:?}", report.gone);
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]));
+    assert_eq!(merged(&host), ehr.state(&["Patient", "Condition"]));
+    // What came since the one of all is shown with it.
+    ehr.at("2026-02-01T00:00:00Z").put("Condition/c3", of("p2"));
+    export(&host, &named(auto(TYPES), "three")).unwrap();
+    assert_eq!(merged(&host), ehr.state(&["Patient", "Condition"]));
+    // Among themselves, the newest counts, as ever: the cohort is what was asked for.
+    export(&host, &of_ids(&["p1", "p2"], "four")).unwrap();
+    assert!(export(&host, &of_ids(&["p2"], "five")).unwrap().gone.is_empty());
+    let shown = links(&host);
+    assert!(shown.iter().all(|link| !link.contains("004.four")), "{shown:?}");
+    assert_eq!(merged(&host), ehr.state(&["Patient", "Condition"]));
+    // And one of all takes the place of every other.
+    export(&host, &named(config(TYPES), "six")).unwrap();
+    assert!(links(&host).iter().all(|link| link.contains("006.six")), "{:?}", links(&host));
+}
