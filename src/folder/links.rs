@@ -162,9 +162,9 @@ fn current(exports: &[Export], resource_type: &str) -> Vec<usize> {
             continue;
         }
         if export.is_of_ids() == Some(true) {
-            of_ids.add(filters)
+            of_ids.add(filters);
         } else {
-            covered.add(filters)
+            covered.add(filters);
         }
         if covered.whole {
             break;
