@@ -3,11 +3,14 @@ import { Command, CommanderError, Option } from 'commander';
 import { UsageError } from './exit-codes.js';
 import { AUTHENTICATION, BULK, CRAWL, EXPORT, HYDRATE, LOCAL_OUTPUT, SERVER, grouped } from './flag-lists.js';
 import { didYouMean } from './nearest.js';
+import { wrap, wrapHelp } from './wrap.js';
 
 /** The version of the command line, which is that of the core it was built with. */
 export const VERSION = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 
 const MAX_HELP_WIDTH = 120;
+/** On a terminal narrower than this, what an option does stands below it rather than beside it. */
+const NARROW_HELP = 76;
 const REPEATED = new Set(['list', 'repeat', 'pair', 'origin', 'rewrite', 'header', 'urls']);
 
 /** @typedef {import('./flags.js').Flag} Flag */
@@ -120,8 +123,7 @@ Exit status:
       ]),
       ...LOCAL_OUTPUT.filter(({ name }) => name === 'progress'),
     ],
-    after: `Resources that are there more than once in an export, and references to what is not in the folder, are counted but are
-no problem: servers give out both.
+    after: `Resources that are there more than once in an export, and references to what is not in the folder, are counted but are no problem: servers give out both.
 
 Examples:
   smart-fetch verify out
@@ -136,9 +138,7 @@ Exit status:
     description: 'Applies all exports of the managed folder DIR in order, deletions too, and puts the latest version of each resource into another folder: as a whole new export would. DIR is only read.',
     operand: 'DIR',
     flags: [{ name: 'out', value: 'DIR', kind: 'text', group: 'Output:', help: 'folder to merge into: an empty one, or an earlier merge of DIR, which is brought up to date' }, ...LOCAL_OUTPUT],
-    after: `Of two versions of a resource the one of the later export counts; within one export that with the later
-meta.lastUpdated. A whole export of a type stands for all before it. With a Patient who left the cohort goes
-what has it as its subject or patient.
+    after: `Of two versions of a resource the one of the later export counts; within one export that with the later meta.lastUpdated. A whole export of a type stands for all before it. With a Patient who left the cohort goes what has it as its subject or patient.
 
 Examples:
   smart-fetch merge out --out current
@@ -253,17 +253,24 @@ export function allFlags(command) {
  */
 export function parseCommandLine(argv, write, columns = 80) {
   let parsed;
+  const helpWidth = Math.min(columns, MAX_HELP_WIDTH);
   const program = new Command('smart-fetch')
     .description('Gets FHIR data out of an EHR and keeps it in a folder, verified and resumable.')
     .usage('COMMAND [options]')
     .version(`smart-fetch ${VERSION}`, '--version', 'show the version and exit')
     .helpOption('-h, --help', 'show this help and exit')
     .helpCommand(false)
-    .configureHelp({ helpWidth: Math.min(columns, MAX_HELP_WIDTH), showGlobalOptions: true, subcommandTerm: (command) => command.name() })
+    .configureHelp({
+      helpWidth,
+      minWidthToWrap: 20,
+      showGlobalOptions: true,
+      subcommandTerm: (command) => command.name(),
+      ...(helpWidth < NARROW_HELP && { formatItem: (term, _, text) => [`  ${term}`, ...wrap(text, helpWidth - 6).map((line) => `      ${line}`)].join('\n') }),
+    })
     .configureOutput({ writeOut: write, writeErr: () => {}, outputError: () => {} })
     .exitOverride()
     .showSuggestionAfterError(false)
-    .addHelpText('after', "\nSee 'smart-fetch COMMAND --help' for the flags of a command.")
+    .addHelpText('after', wrapHelp("\nSee 'smart-fetch COMMAND --help' for the flags of a command.", helpWidth))
     // So that an unknown command is named rather than its first flag.
     .allowUnknownOption()
     .argument('[command]')
@@ -282,7 +289,7 @@ export function parseCommandLine(argv, write, columns = 80) {
       .exitOverride((error) => {
         throw Object.assign(error, { command: name });
       })
-      .addHelpText('after', `\n${after}`)
+      .addHelpText('after', wrapHelp(`\n${after}`, helpWidth))
       .action((...args) => {
         parsed = { command: name, operand: operand && args[0], given: givenValues(command, flags, program) };
       });

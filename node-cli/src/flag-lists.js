@@ -39,7 +39,7 @@ export const TYPES = [
 export const OUTPUT = grouped('Output:', [
   { name: 'no-compression', kind: 'switch', help: 'do not gzip the files (which saves ~90% of their size, but some tools cannot read it)' },
   { name: 'workers', value: 'N', kind: 'integer', min: 0, help: 'threads that check and compress files (default: the number of cores, 4 at most)' },
-  { name: 'progress', value: 'HOW', kind: 'choice', choices: ['auto', 'bar', 'plain', 'json', 'none'], help: 'auto (default: bar on a terminal, else plain), bar, plain, json (events on standard output) or none' },
+  { name: 'progress', value: 'HOW', kind: 'choice', choices: ['auto', 'bar', 'plain', 'json', 'none'], help: 'auto (default: bar on a terminal, else plain), bar (on a terminal only), plain, json (events on standard output) or none' },
 ]);
 
 /** The same for commands that only work on what is there. @type {Flag[]} */

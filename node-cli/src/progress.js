@@ -32,6 +32,8 @@ export async function openProgress(mode, output, talk = {}) {
 }
 
 function resolve(mode, output) {
+  // Bars can be drawn on a terminal only, whoever asks for them.
+  if (mode === 'bar') return output.stderr.isTTY ? 'bar' : 'plain';
   if (mode !== 'auto') return mode;
   return output.stderr.isTTY && process.env.TERM !== 'dumb' ? 'bar' : 'plain';
 }

@@ -150,6 +150,41 @@ test('bars: the files that take their time, the wait and the whole, within the w
   assert.ok(drawn.every((line) => line.length < 90 * 3), 'lines are cut');
 });
 
+test('bars where there is no terminal: lines for a log, whoever asks for bars', async () => {
+  const { got, output } = outputs();
+  const progress = await openProgress('bar', output);
+  for (const event of exportOf(2)) progress.event(event);
+  await settle(300);
+  progress.stop();
+  await settle(5);
+  assert.match(got.stderr, /Downloading…\n {2}Downloaded Patient\.001\.ndjson\.gz \(1KB\)\n/);
+  assert.doesNotMatch(got.stderr, /\u001b|░/);
+});
+
+test('bars: at 80 and at 40 columns, the figures that matter are not cut off', async () => {
+  for (const [columns, expected] of [
+    [80, [/^ {2}DocumentReference\.001\.ndjson\.gz {4}50% 705\.9KB, 12,345\/24,690 resources$/m, /^█+░+ {2}50% 0\/3 files, 12,345 resources, 705\.9KB(, 5\/5 requests)?, [\ds.]+$/m]],
+    [40, [/^ {2}DocumentRef… {2}50% 705\.9KB, /m, /^█+░+ {2}50% 0\/3 files/m]],
+  ]) {
+    const { got, output } = outputs(columns);
+    const progress = await openProgress('auto', output);
+    progress.event({ type: 'manifest', transactionTime: '2024-05-01T00:00:00Z', files: 3, resources: 24_690 });
+    progress.event({ type: 'phase', phase: 'download' });
+    progress.event({ type: 'fileStarted', file: 0, name: 'DocumentReference.001.ndjson.gz', expected: 24_690 });
+    progress.event({ type: 'fileProgress', file: 0, received: 722_842, resources: 12_345 });
+    progress.event({ type: 'totals', filesDone: 0, files: 3, received: 722_842, resources: 12_345, active: 5, limit: 5 });
+    await settle(800);
+    progress.event({ type: 'progress', task: 'Downloading referenced Medications from MedicationRequests', done: 97, total: 100, resources: 1204 });
+    await settle(300);
+    progress.stop();
+    await settle(5);
+    const drawn = got.stderr.replace(/\u001b\[[?\d;]*[A-Za-z]/g, '\n').split(/[\r\n]+/);
+    for (const line of expected) assert.match(drawn.join('\n'), line);
+    assert.ok(drawn.every((line) => line.length < columns), `nothing is wider than ${columns} columns`);
+    if (columns === 80) assert.match(drawn.join('\n'), /97% Downloading .*…: 97 of 100, 1,204 resources, [\ds.]+$/m);
+  }
+});
+
 test('bars: 20,000 small files cost no more than moments', async () => {
   const { output } = outputs(100);
   const progress = await openProgress('bar', output);

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { COMMANDS, parseCommandLine } from '../../node-cli/src/args.js';
 import { filesBelow, run, scratch } from './support.mjs';
 
 const VERSION = JSON.parse(readFileSync(new URL('../../node-cli/package.json', import.meta.url), 'utf8')).version;
@@ -51,6 +52,17 @@ for (const [command, flags] of Object.entries(FLAGS)) {
     assert.ok(stdout.split('\n').every((line) => line.length <= 120 || line.startsWith('  smart-fetch')), 'fits a terminal');
   });
 }
+
+test('help fits terminals of 80 and of 40 columns; command lines stay whole', () => {
+  for (const columns of [80, 40]) {
+    for (const command of Object.keys(COMMANDS)) {
+      let text = '';
+      parseCommandLine([command, '--help'], (piece) => { text += piece; }, columns);
+      const wide = text.split('\n').filter((line) => line.length > columns && !/^ +(smart-fetch |--?\w)|^Usage:/.test(line));
+      assert.deepEqual(wide, [], `${command} at ${columns}`);
+    }
+  }
+});
 
 /** Arguments, and what the message must say. */
 const WRONG = [

@@ -2,6 +2,7 @@ import { allFlags } from '../args.js';
 import { EXIT, UsageError } from '../exit-codes.js';
 import { onInterrupt, repeatCommand } from '../interrupt.js';
 import { openClient } from '../server.js';
+import { wrap } from '../wrap.js';
 
 /** How the findings are called in the table. */
 const TITLES = {
@@ -58,16 +59,6 @@ function print(report, command, output) {
   }
   output.line(`\n${VERDICTS[report.usable]}`);
   if (command) output.line(`\nUse:\n  ${command}`);
-}
-
-function wrap(text, width) {
-  const lines = [''];
-  for (const word of text.split(' ')) {
-    const line = lines.at(-1);
-    if (line !== '' && line.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
-  }
-  return lines;
 }
 
 /** The command to use, with the flags for server and credentials as they were given. */

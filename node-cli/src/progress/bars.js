@@ -5,6 +5,12 @@ import { formatBytes, formatCount, formatDuration, plural } from '../output.js';
 import { describeStep, describeWait, oneLine, PHASES } from './words.js';
 
 const BAR_WIDTH = 24;
+/** On a terminal narrower than this the bar is short, and files have a percentage alone. */
+const NARROW = 100;
+const NARROW_BAR_WIDTH = 12;
+/** The longest name of a file that is shown, and what the figures behind it take at most. */
+const NAME_WIDTH = 34;
+const FIGURES_WIDTH = 46;
 /** A file is shown once it has taken this long: thousands of tiny ones would only flicker. */
 const SHOWN_AFTER = 400;
 const MOST_FILES_SHOWN = 8;
@@ -37,7 +43,7 @@ export class BarProgress {
       linewrap: true,
       forceRedraw: true,
       gracefulExit: false,
-      format: (options, params, line) => cut(line.draw(options), (stream.columns || 80) - 1),
+      format: (options, params, line) => cut(line.draw(options), this.#width),
     });
     this.#bars.on('update-pre', () => this.#layOut());
     this.#bars.on('redraw-pre', () => {
@@ -100,6 +106,15 @@ export class BarProgress {
 
   end() {}
 
+  /** What a line can hold: the last column is left free, since some terminals break the line there. */
+  get #width() {
+    return (this.output.stderr.columns || 80) - 1;
+  }
+
+  get #isNarrow() {
+    return this.#width < NARROW - 1;
+  }
+
   #add(draw) {
     const line = { draw };
     this.#lines.push(this.#bars.create(1, 0, line));
@@ -123,10 +138,12 @@ export class BarProgress {
   #fileLine(index, options) {
     const file = this.#shown()[index];
     if (!file) return '';
-    const name = `  ${oneLine(file.name).slice(0, 34).padEnd(34)} `;
+    const width = Math.max(12, Math.min(NAME_WIDTH, this.#width - FIGURES_WIDTH));
+    const name = `  ${cut(oneLine(file.name), width).padEnd(width)} `;
     const counted = file.expected === undefined ? plural(file.resources, 'resource') : `${formatCount(file.resources)}/${plural(file.expected, 'resource')}`;
-    const share = file.expected ? `${bar(file.resources / file.expected, options)} ` : '';
-    return `${name}${share}${formatBytes(file.received)}, ${counted}`;
+    const share = file.expected ? file.resources / file.expected : undefined;
+    const part = share === undefined ? '' : `${this.#isNarrow ? percent(share) : this.#bar(share, options)} `;
+    return `${name}${part}${formatBytes(file.received)}, ${counted}`;
   }
 
   #statusLine() {
@@ -144,24 +161,39 @@ export class BarProgress {
     const elapsed = formatDuration(tally.elapsed);
     if (tally.step) {
       const { task, done, total } = tally.step;
-      return `${total === undefined ? '' : `${bar(total === 0 ? 1 : done / total, options)} `}${oneLine(task)}: ${describeStep(tally.step)}, ${elapsed}`;
+      const before = total === undefined ? '' : `${this.#bar(total === 0 ? 1 : done / total, options)} `;
+      const after = `: ${describeStep(tally.step)}, ${elapsed}`;
+      return before + cut(oneLine(task), Math.max(8, this.#width - before.length - after.length)) + after;
     }
     if (!tally.filesKnown) return elapsed;
+    // What is least to be missed goes first where there is no room for all.
     const parts = [
-      `${formatCount(tally.filesDone)}/${plural(tally.filesKnown, 'file')}`,
-      plural(tally.resources, 'resource'),
-      formatBytes(tally.received),
-      ...(tally.rate === undefined ? [] : [`${formatBytes(tally.rate)}/s`]),
-      `${tally.inFlight}/${plural(tally.limit, 'request')}`,
-      elapsed,
+      { text: `${formatCount(tally.filesDone)}/${plural(tally.filesKnown, 'file')}`, rank: 0 },
+      { text: plural(tally.resources, 'resource'), rank: 1 },
+      { text: formatBytes(tally.received), rank: 3 },
+      ...(tally.rate === undefined ? [] : [{ text: `${formatBytes(tally.rate)}/s`, rank: 4 }]),
+      { text: `${tally.inFlight}/${plural(tally.limit, 'request')}`, rank: 5 },
+      { text: elapsed, rank: 2 },
     ];
-    return `${bar(tally.share ?? 0, options)} ${parts.join(', ')}`;
+    const before = `${this.#bar(tally.share ?? 0, options)} `;
+    for (let rank = parts.length; ; rank -= 1) {
+      const text = before + parts.filter((part) => part.rank <= rank).map((part) => part.text).join(', ');
+      if (rank === 0 || text.length <= this.#width) return text;
+    }
+  }
+
+  #bar(share, options) {
+    const barsize = this.#isNarrow ? NARROW_BAR_WIDTH : BAR_WIDTH;
+    return `${cliProgress.Format.BarFormat(within(share), { ...options, barsize })} ${percent(share)}`;
   }
 }
 
-function bar(share, options) {
-  const part = Math.max(0, Math.min(1, share));
-  return `${cliProgress.Format.BarFormat(part, options)} ${String(Math.floor(part * 100)).padStart(3)}%`;
+function within(share) {
+  return Math.max(0, Math.min(1, share));
+}
+
+function percent(share) {
+  return `${String(Math.floor(within(share) * 100)).padStart(3)}%`;
 }
 
 function cut(text, width) {
