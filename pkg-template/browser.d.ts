@@ -1,7 +1,19 @@
 /**
- * Taking data along, and what only browsers have: downloads, quota, keys that live there.
+ * Taking data along, and what only browsers have: picked folders, downloads, quota.
  */
-import type { Folder, SigningCryptoKey } from './index.js';
+import type { Folder } from './index.js';
+
+/**
+ * A folder that the user has picked: what `showDirectoryPicker()` resolves to, `FileSystemDirectoryHandle`. Named by what it has, so
+ * that programs without the types of browsers (`lib: dom`) compile.
+ */
+export interface DirectoryHandle {
+  readonly kind: 'directory';
+  readonly name: string;
+  getDirectoryHandle(name: string, options?: { create?: boolean }): Promise<DirectoryHandle>;
+  getFileHandle(name: string, options?: { create?: boolean }): Promise<{ readonly kind: 'file'; readonly name: string }>;
+  removeEntry(name: string, options?: { recursive?: boolean }): Promise<void>;
+}
 
 /** Progress of something that copies files. Sizes in bytes. */
 export interface CopyProgress {
@@ -30,7 +42,7 @@ export function saveFile(folder: Folder, name: string, options?: { decode?: bool
  * Copies a folder into another one, or (browsers) into one that the user has picked, in the layout of the command line, which can
  * carry on with it. Rejects with `mismatch` if an export is there already.
  */
-export function copyFolder(from: Folder, to: Folder | FileSystemDirectoryHandle, options?: CopyOptions): Promise<{ files: number; bytes: number }>;
+export function copyFolder(from: Folder, to: Folder | DirectoryHandle, options?: CopyOptions): Promise<{ files: number; bytes: number }>;
 
 /**
  * Takes in a folder that the command line (or the Python smart-fetch) has made: another folder, the files of
@@ -38,7 +50,7 @@ export function copyFolder(from: Folder, to: Folder | FileSystemDirectoryHandle,
  */
 export function importFolder(
   folder: Folder,
-  source: Folder | FileSystemDirectoryHandle | Iterable<File>,
+  source: Folder | DirectoryHandle | Iterable<File>,
   options?: CopyOptions,
 ): Promise<{ files: number; bytes: number }>;
 
@@ -47,23 +59,3 @@ export function storageUsage(): Promise<{ usage?: number; quota?: number; persis
 
 /** Browsers only. Asks the browser not to evict the data; best in a click. */
 export function persist(): Promise<boolean>;
-
-/** A signing key that lives in this browser, as `auth.keys` takes it. Its private part cannot be read by any script. */
-export interface StoredKey extends SigningCryptoKey {
-  readonly name: string;
-  readonly kid: string;
-  /** The public part, to be registered with the server. */
-  readonly publicJwk: JsonWebKey & { kid: string; alg: string };
-}
-
-/** Browsers only. Makes a key and keeps it under `name`; `alg` is ES384 by default. Rejects if the name is taken. */
-export function createKey(name: string, options?: { alg?: 'ES384' | 'RS384'; kid?: string }): Promise<StoredKey>;
-
-/** Browsers only. Keeps a private JWK (or the first usable one of a JWKS) under `name`, not readable any more. */
-export function importKey(name: string, jwk: JsonWebKey | { keys: JsonWebKey[] } | string): Promise<StoredKey>;
-
-/** Browsers only. The keys that this browser keeps for the site. */
-export function storedKeys(): Promise<StoredKey[]>;
-
-/** Browsers only. Forgets a key; it cannot be brought back. */
-export function removeKey(name: string): Promise<void>;

@@ -13,10 +13,12 @@
  * Everything that is done with a folder can be interrupted at any moment and started again: only what is missing is fetched.
  */
 
+import type { DirectoryHandle } from './browser.js';
 import type { CrawlOptions, CrawlReport } from './crawl.js';
 import type { DoctorOptions, DoctorReport } from './doctor.js';
 import type { ExportOptions, ExportReport, FolderExport } from './export.js';
 import type { HydrateOptions, HydrateReport, HydrationTask } from './hydrate.js';
+import type { Keys } from './keys.js';
 
 /** What went wrong, by what the caller can do about it. */
 export type ErrorCode =
@@ -74,25 +76,6 @@ export class SmartFetchError extends Error {
 
 /** `0.2s`, `5m`, `1h`, `30d`, `250ms`, or a number of seconds. */
 export type Duration = string | number;
-
-/** A private key that can sign, in any of the forms in which people have it. */
-export type Keys =
-  /** A JWK or a JWKS, or their JSON text. In Node also PEM text: PKCS#8, PKCS#1 or SEC1. */
-  | string
-  | JsonWebKey
-  | { keys: JsonWebKey[] }
-  /** WebCrypto keys, which need not be extractable. */
-  | SigningCryptoKey
-  | SigningCryptoKey[];
-
-/** A WebCrypto key for signing, with what the server knows of it. */
-export interface SigningCryptoKey {
-  key: CryptoKey;
-  /** `RS384`, `ES384`, `RS256`, `RS512`, `ES256` or `ES512`. */
-  alg: string;
-  /** As registered with the server. */
-  kid?: string | null;
-}
 
 /**
  * Gives a bearer token, now or later. Called when a job begins, when the token is about to expire, and when the server has refused
@@ -374,12 +357,12 @@ export interface Folder {
   types(): Promise<Record<string, { files: number; resources?: number }>>;
   /**
    * The resources of a type, parsed one by one; memory stays flat. A line that is no JSON throws (code `corrupt`) unless
-   * `onBadLine` takes it.
+   * `onBadLine` takes it. `Resource` is what they are taken for, unchecked: `resources<Patient>('Patient')`.
    */
-  resources(
+  resources<Resource = any>(
     type: string,
     options?: { kind?: FolderFile['kind']; onBadLine?: (file: string, line: number, text: string) => void },
-  ): AsyncGenerator<any, void, void>;
+  ): AsyncGenerator<Resource, void, void>;
   /** A file by its name in `files()`; also `.metadata` and `log.ndjson`. */
   file(name: string): StoredFile;
   /** Removes everything that smart-fetch has put into it. Rejects with `locked` while a job is at work. */
@@ -442,7 +425,7 @@ export { SmartAppClient, fromSmartClient, type SmartSession } from './session.js
  * browser is asked not to evict the data (`persist()`).
  */
 export function openFolder(
-  name: string | FileSystemDirectoryHandle,
+  name: string | DirectoryHandle,
   options?: { storage?: 'auto' | 'opfs' | 'idb' | 'memory' },
 ): Promise<Folder>;
 
@@ -577,12 +560,6 @@ export function resetLinks(folder: Folder, options?: { signal?: AbortSignal }): 
 export function resourceTypes(): Promise<{ usual: string[]; all: string[] }>;
 
 /**
- * Turns keys into WebCrypto keys that cannot be read back, for `auth.keys`; rejects with a usage error where there is none
- * that can sign.
- */
-export function loadKeys(keys: Keys): Promise<SigningCryptoKey[]>;
-
-/**
  * A folder as a ZIP file (Zip64 where needed), the same layout as on disk; made while it is read, whatever its size. Data
  * files are stored as they are, since they are compressed already.
  */
@@ -592,3 +569,4 @@ export function zip(folder: Folder): ReadableStream<Uint8Array>;
 export function version(): Promise<string>;
 
 export * from './browser.js';
+export * from './keys.js';

@@ -11,6 +11,7 @@ import { smartApp } from './smart-app.js';
 import { RemoteAccess, call } from './worker/page.js';
 
 export { SmartFetchError } from './errors.js';
+export { generateKeys } from './keys/generate.js';
 export { createKey, importKey, removeKey, storedKeys } from './keys/idb-keys.js';
 export { saveFile, saveZip } from './save/save.js';
 export { zip } from './save/zip.js';

@@ -10,6 +10,7 @@ import { NodeFolder } from './storage/node-fs.js';
 import { createPool } from './worker/node.js';
 
 export { SmartFetchError } from './errors.js';
+export { generateKeys } from './keys/generate.js';
 export { zip } from './save/zip.js';
 export { Tally } from './tally.js';
 

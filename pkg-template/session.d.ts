@@ -20,9 +20,9 @@ export interface SmartSession {
 
 /** A client that speaks for a SMART app. */
 export declare class SmartAppClient extends Client {
-  /** The id of the patient in context. */
+  /** The id of the patient in context; `null` where there is none. */
   readonly patient: string | null;
-  /** Who uses the app, such as `Practitioner/1`; needs the scopes `openid fhirUser`. */
+  /** Who uses the app, such as `Practitioner/1`; `null` without the scopes `openid fhirUser`. */
   readonly user: string | null;
 }
 
@@ -30,8 +30,11 @@ export declare class SmartAppClient extends Client {
  * The client for a SMART app's session: its server, its token, which is refreshed through the session for as long as a job runs.
  *
  * ```js
+ * import { fromSmartClient, openFolder } from 'smart-fetch';
+ *
  * const client = fromSmartClient(await FHIR.oauth2.ready());
- * const folder = await openFolder('chart');
+ * if (client.patient === null) throw new Error('Open this app from the chart of a patient.');
+ * const folder = await openFolder(`chart of ${client.patient}`);
  * await client.crawl(folder, { ids: [client.patient] }).result;
  * for await (const condition of folder.resources('Condition')) show(condition);
  * ```

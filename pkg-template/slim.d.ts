@@ -14,12 +14,12 @@
 import type { CopyOptions, Folder } from './index.js';
 
 export {
-  Client, SmartAppClient, SmartFetchError, Tally, bundle, fromSmartClient, hydrationTasks, loadKeys, memoryFolder, merge, openFolder, parseIds, resetLinks, resourceTypes, verify, version, zip,
+  Client, SmartAppClient, SmartFetchError, Tally, bundle, fromSmartClient, generateKeys, hydrationTasks, loadKeys, memoryFolder, merge, openFolder, parseIds, resetLinks, resourceTypes, verify, version, zip,
 } from './index.js';
 export type * from './index.js';
 
-/** A WebAssembly file: where it is, what came from there, its bytes, or compiled. */
-export type Source = string | URL | Request | Response | BufferSource | WebAssembly.Module;
+/** A WebAssembly file: where it is, what came from there, its bytes, or compiled (`WebAssembly.Module`, which has no members). */
+export type Source = string | URL | Request | Response | ArrayBuffer | ArrayBufferView | object;
 
 /** The files; one is enough if it is the one that {@link flavour} names. Functions are called for the one that is taken. */
 export interface Sources {

@@ -12,6 +12,7 @@ import * as base from './wasm/smart_fetch_full_base.js';
 import * as simd from './wasm/smart_fetch_full_simd.js';
 
 export { SmartFetchError } from './errors.js';
+export { generateKeys } from './keys/generate.js';
 export { zip } from './save/zip.js';
 export { Tally } from './tally.js';
 export { flavour };

@@ -3,6 +3,7 @@
  * script, ours included, can see their private part.
  */
 import { usage } from '../errors.js';
+import { generatePair, publicPart } from './generate.js';
 import { readJwks, thumbprint } from './webcrypto.js';
 
 /** @typedef {import('../index.d.ts').StoredKey} StoredKey */
@@ -59,12 +60,6 @@ async function keep(key) {
   return key;
 }
 
-/** How keys are made (RFC 7518; SMART asks for these two). */
-const GENERATED = /** @type {Record<string, any>} */ ({
-  ES384: { name: 'ECDSA', namedCurve: 'P-384' },
-  RS384: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-384', modulusLength: 3072, publicExponent: new Uint8Array([1, 0, 1]) },
-});
-
 /**
  * Makes a key.
  * @param {string} name
@@ -72,8 +67,7 @@ const GENERATED = /** @type {Record<string, any>} */ ({
  */
 export async function createKey(name, { alg = 'ES384', kid } = {}) {
   checkName(name);
-  if (!(alg in GENERATED)) throw usage(`alg is ${alg}.`, 'Give ES384 or RS384.');
-  const pair = await crypto.subtle.generateKey(GENERATED[alg], false, ['sign', 'verify']);
+  const pair = await generatePair(alg, false);
   const jwk = await crypto.subtle.exportKey('jwk', pair.publicKey);
   const id = kid ?? (await thumbprint(jwk));
   return keep({ name, kid: id, alg, key: pair.privateKey, publicJwk: publicPart(jwk, id, alg) });
@@ -97,16 +91,4 @@ export const storedKeys = () => /** @type {Promise<StoredKey[]>} */ (inStore('re
 /** @param {string} name */
 export async function removeKey(name) {
   await inStore('readwrite', (store) => store.delete(name));
-}
-
-/**
- * What may be shown: nothing private, and what servers look for.
- * @param {JsonWebKey} jwk
- * @param {string} kid
- * @param {string} alg
- * @returns {StoredKey['publicJwk']}
- */
-function publicPart({ kty, crv, x, y, n, e }, kid, alg) {
-  const numbers = kty === 'EC' ? { crv, x, y } : { n, e };
-  return { kty, ...numbers, kid, alg, use: 'sig', key_ops: ['verify'] };
 }

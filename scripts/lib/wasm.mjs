@@ -122,12 +122,18 @@ export async function buildForDevelopment(env) {
   }
 }
 
-/** Assembles pkg/, ready for `npm pack`: the hand-written package around the built files. */
+/**
+ * Assembles pkg/, ready for `npm pack`: the hand-written package around the built files. The command line's package gets the
+ * same README and licence.
+ */
 export function assemblePackage() {
   const pkg = join(root, 'pkg');
   rmSync(pkg, { recursive: true, force: true });
   cpSync(join(root, 'pkg-template'), pkg, { recursive: true, filter: (path) => !/node_modules$|\.inputs\.json$/.test(path) });
-  for (const name of ['LICENSE', 'README.md', 'CHANGELOG.md']) {
-    if (existsSync(join(root, name))) cpSync(join(root, name), join(pkg, name));
+  cpSync(join(root, 'CHANGELOG.md'), join(pkg, 'CHANGELOG.md'));
+  const readme = readFileSync(join(root, 'README.md'), 'utf8').replace(/<!-- repository\b.*?<!-- \/repository -->\n\n?/gs, '');
+  for (const folder of [pkg, join(root, 'node-cli')]) {
+    writeFileSync(join(folder, 'README.md'), readme);
+    cpSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
   }
 }

@@ -4,6 +4,7 @@ import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 
+import { generateKeys } from '../../pkg-template/keys/generate.js';
 import { readPem } from '../../pkg-template/keys/pem-node.js';
 import { importJson, importKeys, thumbprint } from '../../pkg-template/keys/webcrypto.js';
 
@@ -135,4 +136,24 @@ test('b15_keys: a signer shows nothing of its keys, and they cannot be read back
     assert.equal(key.extractable, false);
     await assert.rejects(crypto.subtle.exportKey('jwk', key));
   }
+});
+
+test('keys are made: private ones that sign, public ones that check what they signed, and nothing private in these', async () => {
+  const { privateJwks, publicJwks } = await generateKeys();
+  const signer = await importKeys(privateJwks);
+  assert.deepEqual(signer.keys(), publicJwks.keys.map(({ kid, alg }) => ({ kid, alg })));
+  assert.deepEqual(publicJwks.keys.map(({ alg, kty, crv, use, key_ops: ops }) => [alg, kty, crv, use, ops]), [
+    ['ES384', 'EC', 'P-384', 'sig', ['verify']],
+    ['RS384', 'RSA', undefined, 'sig', ['verify']],
+  ]);
+  for (const [index, jwk] of publicJwks.keys.entries()) {
+    assert.equal(jwk.kid, await thumbprint(jwk));
+    assert.deepEqual(Object.keys(jwk).filter((name) => ['d', 'p', 'q', 'dp', 'dq', 'qi'].includes(name)), []);
+    const key = { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' };
+    assert.ok(verify('sha384', input, key, await signer.sign(index, input)), jwk.alg);
+    assert.deepEqual(privateJwks.keys[index].key_ops, ['sign'], 'the Python smart-fetch wants it');
+  }
+  assert.equal(createPublicKey({ key: publicJwks.keys[1], format: 'jwk' }).asymmetricKeyDetails.modulusLength, 3072);
+  assert.deepEqual((await generateKeys(['RS384'])).publicJwks.keys.map(({ alg }) => alg), ['RS384']);
+  for (const wrong of [['HS256'], [], 'ES384', ['toString']]) await assert.rejects(generateKeys(wrong), { code: 'usage' });
 });

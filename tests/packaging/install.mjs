@@ -38,3 +38,11 @@ export function installed(t, ...names) {
   program('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', ...tarballs], { cwd: app });
   return { app, packed: packs[0].files.map(({ path }) => path).sort() };
 }
+
+/** What a packed README points at that is neither packed nor an absolute address; of pictures, too. */
+export function deadLinks(folder, packed) {
+  const text = readFileSync(join(folder, 'README.md'), 'utf8');
+  const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target);
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, title]) => `#${title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-')}`);
+  return targets.filter((target) => !/^https:\/\//.test(target) && !packed.includes(target) && !headings.includes(target));
+}
