@@ -184,6 +184,22 @@ Exit status:
   2    wrong usage: nothing was sent
   3    usable, with problems that are named`,
   },
+  keygen: {
+    summary: 'make keys for SMART Backend Services',
+    description: 'Makes private keys for SMART Backend Services and keeps them in FILE, a JWKS that --smart-key takes and only you can read. Prints the public keys, a JWKS to be registered with the server.',
+    operand: 'FILE',
+    flags: grouped('Keys:', [
+      { name: 'alg', value: 'NAMES', kind: 'list', choices: ['ES384', 'RS384'], help: 'ES384 (an EC key), RS384 (an RSA key), or both, comma separated (default: both, of which each server takes one that it knows)' },
+    ]),
+    after: `Examples:
+  smart-fetch keygen key.jwks > public.jwks
+  smart-fetch keygen key.jwks --alg RS384
+
+Exit status:
+  0  done
+  1  FILE could not be written
+  2  wrong usage, or FILE is there already: nothing was written`,
+  },
   'reset-symlinks': {
     summary: 'reset managed export symlinks (not normally needed)',
     description: 'Makes the links in OUTPUT_DIR, a folder of managed exports, to what is current anew. Needed after changes in its subfolders that were not made by an export.',

@@ -8,7 +8,7 @@ import { UsageError } from './exit-codes.js';
  * @property {string} [value] what stands for the value in the help text; a switch has none
  * @property {string} help one or two phrases
  * @property {'switch'|'text'|'date'|'list'|'repeat'|'choice'|'integer'|'duration'|'durations'|'pair'|'url'|'urls'|'origin'|'rewrite'|'header'} kind
- * @property {string[]} [choices] for `choice`
+ * @property {string[]} [choices] for `choice`, and for a `list` of nothing else
  * @property {number} [min] for `integer`
  * @property {'value'|'unless-file'} [secret] the value must never be printed; `unless-file`: it may also name a file, which may
  * @property {string} [group] heading in the help text
@@ -41,10 +41,12 @@ const READERS = {
     return oneText(raw instanceof Date ? raw.toISOString() : raw, wrong);
   },
   /** Comma lists, repeated or not, as one list of their items. */
-  list(raw, wrong) {
+  list(raw, wrong, { choices }) {
     const items = texts(raw, wrong).flatMap((text) => text.split(','));
     const trimmed = items.map((item) => item.trim());
     if (trimmed.includes('')) throw wrong('an item of the list is empty.');
+    const other = choices && trimmed.find((item) => !choices.includes(item));
+    if (other !== undefined) throw wrong(`'${other}' is none of ${choices.join(', ')}.`);
     return trimmed;
   },
   /** Values that may hold commas of their own. */

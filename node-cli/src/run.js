@@ -14,6 +14,7 @@ const COMMANDS = {
   merge: () => import('./commands/merge.js'),
   bundle: () => import('./commands/bundle.js'),
   doctor: () => import('./commands/doctor.js'),
+  keygen: () => import('./commands/keygen.js'),
   'reset-symlinks': () => import('./commands/reset-symlinks.js'),
   sandbox: () => import('./commands/sandbox.js'),
   serve: () => import('./commands/serve.js'),

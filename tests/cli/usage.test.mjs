@@ -21,7 +21,7 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['export', 'bulk', 'crawl', 'hydrate', 'single', 'verify', 'merge', 'bundle', 'doctor', 'reset-symlinks', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  for (const command of ['export', 'bulk', 'crawl', 'hydrate', 'single', 'verify', 'merge', 'bundle', 'doctor', 'keygen', 'reset-symlinks', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
 });
 
 const FLAGS = {
@@ -33,6 +33,7 @@ const FLAGS = {
     reconcile count kickoff-method lenient allow-partial-manifests max-poll-delay poll-timeout no-compression workers progress fhir-url token-url header
     max-connections retry-delays smart-client-id smart-key bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet`,
   'reset-symlinks': 'config verbose quiet',
+  keygen: 'alg config verbose quiet',
   verify: 'json temp progress config verbose quiet',
   merge: 'out no-compression progress config verbose quiet',
   bundle: 'no-compression progress config verbose quiet',
@@ -66,7 +67,7 @@ test('help fits terminals of 80 and of 40 columns; command lines stay whole', ()
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: export, bulk, crawl, hydrate, single, verify, merge, bundle, doctor, reset-symlinks, sandbox, serve/],
+  [[], /a command is missing: export, bulk, crawl, hydrate, single, verify, merge, bundle, doctor, keygen, reset-symlinks, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
   [['export'], /OUTPUT_DIR is missing/],
   [['export', 'out', '--cancel'], /unknown option '--cancel'/],
@@ -127,6 +128,10 @@ const WRONG = [
   [['single', 'Patient/1'], /--fhir-url is required/],
   [['sandbox', '--fault', 'nonsense=1'], /nonsense/],
   [['sandbox', '--fault', 'nonsense'], /nonsense/],
+  [['keygen'], /FILE is missing/],
+  [['keygen', 'key.pem'], /'key\.pem' must end in \.jwks or \.json, so that --smart-key takes it/],
+  [['keygen', 'key.jwks', '--alg', 'ES384,RS256'], /--alg: 'RS256' is none of ES384, RS384/],
+  [['keygen', 'folder.jwks'], /'folder\.jwks' is there already, and might hold a key that is in use/],
   [['serve', '--server', 'ehr.example.org'], /--server: 'ehr\.example\.org' is not a URL/],
   [['serve', '--server', 'http://ehr.example.org/fhir'], /plain http.*--allow-insecure/],
   [['sandbox', '--port', '70000'], /--port: '70000' is not a whole number from 0 to 65535/],

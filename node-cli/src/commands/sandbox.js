@@ -23,10 +23,23 @@ export async function run({ settings, output }) {
   });
   // Alone on the first line: scripts read it.
   output.line(sandbox.url);
-  if (!settings.quiet) output.error(`Export it with: smart-fetch bulk OUTPUT_DIR --fhir-url ${sandbox.url}\nCtrl-C ends the sandbox.`);
+  if (!settings.quiet) output.error(`${howToExport(sandbox.url, settings, client.jwks)}\nCtrl-C ends the sandbox.`);
   await told;
   await sandbox.close();
   return EXIT.complete;
+}
+
+/** The command that exports the sandbox as it is; where that takes a key and none is known, how to come by one. */
+function howToExport(url, { auth, jwks: path }, jwks) {
+  const command = `Export it with: smart-fetch bulk OUTPUT_DIR --fhir-url ${url}`;
+  if (auth !== 'smart') return command;
+  if (path === undefined) {
+    return `No client can export from it yet. Make a key, and start it again with it:
+  smart-fetch keygen key.jwks
+  smart-fetch sandbox --auth smart --jwks key.jwks`;
+  }
+  const isPrivate = jwks.keys?.some((key) => key?.d !== undefined);
+  return `${command} --smart-client-id ${CLIENT_ID} --smart-key ${isPrivate ? path : 'KEY'}`;
 }
 
 function printFaults(output) {
