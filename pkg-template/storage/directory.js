@@ -220,7 +220,7 @@ export class DirectoryFolder {
       const target = segmentsOf(to);
       if (target.length === 0) throw new StorageError('denied', 'that is the folder itself');
       const file = await this.#file(source);
-      if (!file) throw new StorageError('notFound', 'no such file');
+      if (!file) return this.#links.move(source.join('/'), target.join('/'));
       if (source.join('/') === target.join('/')) return;
       const folder = await this.#folder(target.slice(0, -1), true);
       if (!(await moved(file, folder, target[target.length - 1]))) {

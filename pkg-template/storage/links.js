@@ -50,6 +50,20 @@ export class Links {
   }
 
   /**
+   * Gives a link another name.
+   * @param {string} from
+   * @param {string} to
+   */
+  move(from, to) {
+    return this.change((links) => {
+      const target = links.get(from);
+      if (target === undefined) throw new StorageError('notFound', 'no such file');
+      links.delete(from);
+      links.set(to, target);
+    });
+  }
+
+  /**
    * Changes the index, one change at a time.
    * @param {(links: Map<string, string>) => void} change
    */

@@ -275,7 +275,8 @@ export class NodeFolder {
     return guarded(async () => {
       const source = this.#at(from);
       // A missing source must not make folders for it.
-      await fs.lstat(source);
+      const there = await fs.lstat(source).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
+      if (!there) return this.#links.move(from, to);
       const [old, target] = [await this.#writable(from), await this.#writable(to)];
       await fs.rename(old, target);
       await syncFolder(dirname(target));

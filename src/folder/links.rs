@@ -29,8 +29,9 @@ pub async fn reset<P: Platform>(platform: &P, label: Option<&str>) -> Result<u64
     renew(platform).await
 }
 
-/// The same, by who holds the folder's lock. Links are made before stale ones go, and each is replaced at once: whatever
-/// happens, no link leads nowhere, and nothing that is current is without one for longer than it was before.
+/// The same, by who holds the folder's lock. Links are made before stale ones go, each is replaced at once, and the link to a
+/// file that gets another number is renamed, in an order in which no place is needed twice: whatever happens, no link leads
+/// nowhere, no file is shown twice, and nothing that is current is without a link for longer than it was before.
 pub(crate) async fn renew<P: Platform>(platform: &P) -> Result<u64> {
     let storage = platform.storage();
     let wanted = wanted(platform).await?;
@@ -43,18 +44,61 @@ pub(crate) async fn renew<P: Platform>(platform: &P) -> Result<u64> {
         return Err(Error::new(ErrorKind::Mismatch, "links", message)
             .with_hint("Move it away, then make the links by reset-symlinks."));
     }
-    for (name, target) in &wanted {
-        if present.remove(name).flatten().as_ref() != Some(target) {
-            storage.link(target, name).await?;
+    // Which name each link's file is to have, and has.
+    let mut due: BTreeMap<&str, &str> = BTreeMap::new();
+    due.extend(wanted.iter().map(|(name, target)| (target.as_str(), name.as_str())));
+    let mut has: BTreeMap<String, String> = BTreeMap::new();
+    has.extend(present.iter().filter_map(|(name, target)| Some((target.clone()?, name.clone()))));
+    let mut left: Vec<&(String, String)> = wanted.iter().collect();
+    while !left.is_empty() {
+        let before = left.len();
+        let mut waiting = Vec::new();
+        for link in left {
+            let (name, target) = link;
+            match present.get(name).and_then(Option::as_ref) {
+                Some(here) if here == target => continue,
+                // What has the name is shown by no other yet: its turn comes first.
+                Some(here) if due.contains_key(here.as_str()) && has.get(here) == Some(name) => {
+                    waiting.push(link);
+                    continue;
+                }
+                _ => {}
+            }
+            match has.insert(target.clone(), name.clone()).filter(|other| is_ours(other)) {
+                Some(other) => {
+                    storage.rename(&other, name).await?;
+                    present.remove(&other);
+                }
+                None => storage.link(target, name).await?,
+            }
+            present.insert(name.clone(), Some(target.clone()));
         }
+        // From the other end now: numbers go up, or down.
+        waiting.reverse();
+        if waiting.len() == before {
+            // In a circle, which takes exports that were renamed: one of them is hidden for a moment.
+            if let Some((name, target)) = waiting.pop() {
+                storage.link(target, name).await?;
+                if let Some(hidden) = present.insert(name.clone(), Some(target.clone())).flatten() {
+                    has.remove(&hidden);
+                }
+                has.insert(target.clone(), name.clone());
+            }
+        }
+        left = waiting;
     }
     for (name, target) in present {
-        let is_ours = name.split_once('.').is_some_and(|(word, _)| ALL.binary_search(&word).is_ok());
-        if is_ours && target.is_some() {
+        let is_wanted = || target.as_ref().is_some_and(|target| due.get(target.as_str()) == Some(&name.as_str()));
+        if is_ours(&name) && target.is_some() && !is_wanted() {
             storage.remove(&name).await?;
         }
     }
     Ok(wanted.len() as u64)
+}
+
+/// Whether a link has a name that we give.
+fn is_ours(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(word, _)| ALL.binary_search(&word).is_ok())
 }
 
 /// What is not as [`renew`] would make it: name, and what is wrong with it.
@@ -62,7 +106,6 @@ pub(crate) async fn differences<P: Platform>(platform: &P) -> Result<Vec<(String
     let mut wanted: BTreeMap<String, String> = wanted(platform).await?.into_iter().collect();
     let mut found = Vec::new();
     for entry in platform.storage().list("").await?.into_iter().filter(|entry| !entry.is_dir) {
-        let is_ours = entry.name.split_once('.').is_some_and(|(word, _)| ALL.binary_search(&word).is_ok());
         let problem = match (wanted.remove(&entry.name), entry.target) {
             (Some(due), Some(target)) if due == target => continue,
             (Some(due), Some(target)) => {
@@ -71,7 +114,7 @@ pub(crate) async fn differences<P: Platform>(platform: &P) -> Result<Vec<(String
             (Some(_), None) => {
                 "is where a link would be: move it away, then make the links by reset-symlinks".to_owned()
             }
-            (None, Some(target)) if is_ours => {
+            (None, Some(target)) if is_ours(&entry.name) => {
                 format!("leads to {target}, which is not current: make the links anew by reset-symlinks")
             }
             (None, _) => continue,

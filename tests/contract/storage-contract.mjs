@@ -165,6 +165,11 @@ export function storageContract({ test, create }) {
     await backend.link('002.run/Patient.001.ndjson', 'Patient.001.ndjson');
     assert.equal(await get(backend, 'Patient.001.ndjson'), 'two');
     assert.deepEqual(await names(backend, ''), ['001.run', '002.run', 'Patient.001.ndjson']);
+    await backend.link('001.run/Patient.001.ndjson', 'Patient.002.ndjson');
+    await backend.rename('Patient.002.ndjson', 'Patient.001.ndjson');
+    assert.deepEqual(await names(backend, ''), ['001.run', '002.run', 'Patient.001.ndjson'], 'the link itself has moved');
+    assert.equal((await backend.stat('Patient.001.ndjson')).target, '001.run/Patient.001.ndjson');
+    await fails('notFound', () => backend.rename('Patient.002.ndjson', 'Patient.001.ndjson'));
     await backend.remove('Patient.001.ndjson');
     assert.equal(await get(backend, '002.run/Patient.001.ndjson'), 'two', 'what it showed stays');
     await fails('other', () => backend.link('001.run/Patient.001.ndjson', '002.run/Patient.001.ndjson'));

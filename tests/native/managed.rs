@@ -186,6 +186,65 @@ fn types_beyond_the_usual_ones_and_uninvited_ones_get_links_too() {
 }
 
 #[test]
+fn a_kill_while_links_change_shows_no_file_twice_and_hides_none() {
+    use smart_fetch::platform::Storage;
+    let made = || {
+        let ehr = start();
+        let host = ehr.host();
+        export(&host, &named(config("Condition"), "one")).unwrap();
+        export(&host, &named(config("Condition"), "two")).unwrap();
+        // Every file as it was linked to, and as it is to be: two come, two go, two move, two change places.
+        for name in ["a", "b", "c", "d"] {
+            host.storage
+                .put(&format!("002.two/Condition.{name}.ndjson"), "{\"resourceType\":\"Condition\",\"id\":\"x\"}\n");
+        }
+        let old =
+            ["002.two/Condition.c", "001.one/Condition.001", "002.two/Condition.b", "002.two/Condition.a", "gone/x"];
+        host.run(async {
+            for (number, target) in old.iter().enumerate() {
+                let name = format!("Condition.{:03}.ndjson", number + 3);
+                host.storage.link(&format!("{target}.ndjson"), &name).await.unwrap();
+            }
+        });
+        host
+    };
+    let targets = |host: &smart_fetch::testing::Host| -> Vec<String> {
+        links(host).iter().map(|link| link.split_once(" -> ").unwrap().1.to_owned()).collect()
+    };
+    let host = made();
+    let before = targets(&host);
+    host.run(smart_fetch::folder::links::reset(&host, None)).unwrap();
+    let after = targets(&host);
+    assert!(after.len() > 4, "{after:?}");
+    for at in 1.. {
+        let host = made();
+        host.storage.kill_at(at);
+        let ended = host.run_until_killed(smart_fetch::folder::links::reset(&host, None)).is_some();
+        host.storage.revive();
+        let mut seen = targets(&host);
+        let kept = before.iter().filter(|target| after.contains(target));
+        assert!(kept.clone().all(|target| seen.contains(target)), "killed at {at}: {seen:?} of {before:?}");
+        seen.sort();
+        assert!(seen.windows(2).all(|pair| pair[0] != pair[1]), "killed at {at}: {seen:?}");
+        host.run(smart_fetch::folder::links::reset(&host, None)).unwrap();
+        assert_eq!(targets(&host), after, "killed at {at}");
+        if ended {
+            break;
+        }
+    }
+    // In a circle, which no run leaves.
+    host.run(async {
+        for (number, target) in [(2, "c"), (3, "a"), (4, "b")] {
+            let name = format!("Condition.{number:03}.ndjson");
+            host.storage.link(&format!("002.two/Condition.{target}.ndjson"), &name).await.unwrap();
+        }
+    });
+    assert_ne!(targets(&host), after);
+    host.run(smart_fetch::folder::links::reset(&host, None)).unwrap();
+    assert_eq!(targets(&host), after);
+}
+
+#[test]
 fn links_are_made_anew_on_demand_and_nothing_else_is_touched() {
     let ehr = start();
     let host = ehr.host();
