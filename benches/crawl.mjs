@@ -16,37 +16,61 @@ import { ensurePython } from './lib/programs.mjs';
 const { values } = parseArgs({
   options: {
     searches: { type: 'string', default: '2000' }, bytes: { type: 'string', default: '16384' }, runs: { type: 'string', default: '3' },
-    only: { type: 'string', default: 'ours,python,bare,browser' }, serve: { type: 'boolean' }, plain: { type: 'boolean' },
+    only: { type: 'string', default: 'ours,python,bare,browser' }, serve: { type: 'boolean' }, plain: { type: 'boolean' }, same: { type: 'boolean' },
     cache: { type: 'string', default: join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'smart-fetch/bench') },
   },
 });
 
 const PYTHON = 'Python smart-fetch';
 
-/** A searchset of about `bytes` bytes. */
-function page(bytes) {
-  const entry = [];
-  for (let n = 0; JSON.stringify(entry).length < bytes - 800; n += 1) {
-    const code = { coding: [{ system: 'http://snomed.info/sct', code: String(100_000_000 + n * 7919), display: `Finding number ${n * 31} (disorder)` }] };
-    const resource = {
-      resourceType: 'Condition', id: `c${n * 104_729}`, meta: { versionId: '1', lastUpdated: '2025-03-04T05:06:07.089+00:00' },
-      clinicalStatus: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/condition-clinical', code: n % 3 ? 'active' : 'resolved' }] },
-      code, subject: { reference: `Patient/p${n}` }, encounter: { reference: `Encounter/e${n * 37}` },
-      onsetDateTime: `201${n % 10}-05-06T07:08:09-05:00`, recordedDate: `201${n % 10}-05-07T07:08:09-05:00`,
-    };
-    entry.push({ fullUrl: `http://127.0.0.1/fhir/Condition/c${n * 104_729}`, resource, search: { mode: 'match' } });
+/** What the Conditions of made-up patients differ in, the same at each start. */
+function* random() {
+  for (let state = 88_172_645; ; ) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    yield state >>> 0;
   }
-  return Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', total: entry.length, entry }));
+}
+
+/**
+ * Searchsets of about `bytes` bytes, one for each of `count` patients: each resource with ids, codes and dates of its own, as in a real
+ * crawl, so that storing them as gzip costs what it does there. With `same`, all are the first one.
+ */
+function pages(bytes, count, same) {
+  const numbers = random();
+  const draw = (below) => numbers.next().value % below;
+  const hex = (digits) => Array.from({ length: digits / 8 }, () => draw(2 ** 32).toString(16).padStart(8, '0')).join('');
+  const two = (number) => String(number).padStart(2, '0');
+  const when = () => `20${two(10 + draw(15))}-${two(1 + draw(12))}-${two(1 + draw(28))}T${two(draw(24))}:${two(draw(60))}:${two(draw(60))}-05:00`;
+  const made = Array.from({ length: same ? 1 : count }, (_, patient) => {
+    const entry = [];
+    for (let size = 800; size < bytes; ) {
+      const [id, disorder] = [hex(32), draw(400)];
+      const coding = [{ system: 'http://snomed.info/sct', code: String(100_000_000 + disorder * 7919), display: `Finding number ${disorder * 31} (disorder)` }];
+      const resource = {
+        resourceType: 'Condition', id, meta: { versionId: '1', lastUpdated: when() },
+        clinicalStatus: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/condition-clinical', code: draw(3) ? 'active' : 'resolved' }] },
+        code: { coding }, subject: { reference: `Patient/p${patient}` }, encounter: { reference: `Encounter/${hex(32)}` },
+        onsetDateTime: when(), recordedDate: when(),
+      };
+      entry.push({ fullUrl: `http://127.0.0.1/fhir/Condition/${id}`, resource, search: { mode: 'match' } });
+      size += JSON.stringify(entry.at(-1)).length + 1;
+    }
+    return Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', total: entry.length, entry }));
+  });
+  return (patient) => made[patient % made.length];
 }
 
 /** The server, in a process of its own: fixed answers, nothing computed. */
-function serve(body) {
-  const statement = JSON.stringify({
+function serve(pageOf) {
+  const statement = Buffer.from(JSON.stringify({
     resourceType: 'CapabilityStatement', fhirVersion: '4.0.1', rest: [{ mode: 'server', resource: [{ type: 'Patient' }, { type: 'Condition' }] }],
-  });
+  }));
   const server = createServer((request, response) => {
-    const answer = request.url.startsWith('/fhir/metadata') ? statement : body;
-    response.writeHead(200, { 'Content-Type': 'application/fhir+json', 'Content-Length': Buffer.byteLength(answer), 'Access-Control-Allow-Origin': '*' });
+    const patient = /[?&]patient=p(\d+)/.exec(request.url)?.[1];
+    const answer = patient === undefined ? statement : pageOf(Number(patient));
+    response.writeHead(200, { 'Content-Type': 'application/fhir+json', 'Content-Length': answer.length, 'Access-Control-Allow-Origin': '*' });
     response.end(answer);
   });
   server.keepAliveTimeout = 60_000;
@@ -61,12 +85,12 @@ async function bench() {
   mkdirSync(patients, { recursive: true });
   const rows = Array.from({ length: searches }, (_, n) => JSON.stringify({ resourceType: 'Patient', id: `p${n}` }));
   writeFileSync(join(patients, 'Patient.ndjson'), `${rows.join('\n')}\n`);
-  const bundle = page(Number(values.bytes));
-  const expected = searches * JSON.parse(bundle).entry.length;
-  say(`${searches} searches of ${bundle.length} bytes`);
+  const pageOf = allPages();
+  const expected = rows.reduce((sum, _, patient) => sum + JSON.parse(pageOf(patient)).total, 0);
+  say(`${searches} searches of about ${pageOf(0).length} bytes`);
 
   const programs = await programsOf(values.only.split(','), { cache, patients, searches });
-  const server = spawn(process.execPath, [fileURLToPath(import.meta.url), '--serve', '--bytes', values.bytes], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const server = spawn(process.execPath, [fileURLToPath(import.meta.url), '--serve', ...process.argv.slice(2)], { stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     const base = await new Promise((resolve) => server.stdout.once('data', (line) => resolve(String(line).trim())));
     const times = new Map(programs.map((program) => [program, []]));
@@ -115,4 +139,6 @@ async function programsOf(names, { cache, patients, searches }) {
   return [...programs, ...inBrowser.programs];
 }
 
-await main(async () => (values.serve ? serve(page(Number(values.bytes))) : bench()));
+const allPages = () => pages(Number(values.bytes), Number(values.searches), values.same);
+
+await main(async () => (values.serve ? serve(allPages()) : bench()));
