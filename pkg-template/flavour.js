@@ -20,7 +20,7 @@ export function flavour(wanted) {
 }
 
 /** What the small files can do, by the names of the core's functions. */
-const SMALL = new Set(['bulk', 'cancelBulk', 'checkBulk', 'resourceTypes', 'single', 'transfer', 'version', 'view']);
+const SMALL = new Set(['bulk', 'cancelBulk', 'checkBulk', 'gzip', 'resourceTypes', 'single', 'transfer', 'version', 'view']);
 
 /**
  * The file that has a function of the core.

@@ -19,7 +19,7 @@ export function folderJobs(execute) {
    */
   const start = (operation, { signal, ...options }, folder, { source, read = folder } = {}) => {
     const config = { folder: read.name, ...options };
-    const call = { operation, config, clients: [], workers: 0 };
+    const call = { operation, config, clients: [] };
     return new Job(operation, (control) => execute(call, accessOf(folder), control, source && accessOf(source)), signal);
   };
 

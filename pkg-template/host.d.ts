@@ -165,6 +165,8 @@ export type OnProgress = (received: number, resources: number) => void;
 /** Runs transfers on workers. */
 export interface Transfers {
   start(task: TransferTask, onProgress: OnProgress): { outcome(): Promise<TransferOutcome>; abort(): void };
+  /** Makes `text`, valid only until the call returns, a gzip member. Absent, or an error: the core does it by itself. */
+  gzip?(text: Uint8Array): Promise<Uint8Array>;
 }
 
 /** All seams. */
@@ -190,6 +192,7 @@ export interface Host {
 export interface Core {
   version(): string;
   onPanic(handler: (message: string) => void): void;
+  gzip(text: Uint8Array): Uint8Array;
   transfer(host: Host, task: TransferTask, onProgress: OnProgress, cancelled: Promise<unknown>): Promise<TransferOutcome>;
   checkBulk(config: object): void;
   bulk(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').BulkReport>;

@@ -34,7 +34,7 @@ export function createPool(folder, size = defaultWorkers()) {
       (error) => onUnable(String(error.message)),
     );
     return {
-      post: (request) => worker.postMessage(request),
+      post: (request, transfer) => worker.postMessage(request, { transfer }),
       terminate: () => {
         stopWatching();
         worker.terminate();

@@ -29,6 +29,6 @@ export function createPool(folder, size = defaultWorkers()) {
     worker.on('message', onReply);
     worker.on('error', (error) => onEnd(error.message));
     worker.on('exit', (code) => onEnd(`exit code ${code}`));
-    return { post: (request) => worker.postMessage(request), terminate: () => void worker.terminate() };
+    return { post: (request, transfer) => worker.postMessage(request, transfer), terminate: () => void worker.terminate() };
   });
 }

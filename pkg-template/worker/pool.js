@@ -1,14 +1,15 @@
 /**
  * The job's side: spreads transfers over workers, started when they are needed. A worker that dies is replaced, and its
- * transfers end as broken connections do: the job tries them again.
+ * transfers end as broken connections do: the job tries them again. What the job writes itself is compressed by a worker, too.
  */
+import { StorageError } from '../errors.js';
 
 /** @typedef {import('../host.d.ts').Transfers} Transfers */
 
 /**
  * A worker as the pool sees it; `node.js` (and browsers) adapt theirs.
  * @typedef {object} WorkerPort
- * @property {(request: import('./protocol.js').Request) => void} post
+ * @property {(request: import('./protocol.js').Request, transfer?: ArrayBuffer[]) => void} post
  * @property {() => void} terminate
  *
  * @typedef {object} Listener
@@ -17,10 +18,10 @@
  * @property {(reason: string) => void} onUnable no worker can be started here
  *
  * @typedef {object} Running
- * @property {import('../host.d.ts').OnProgress} onProgress
- * @property {number} received
- * @property {(outcome: import('../host.d.ts').TransferOutcome) => void} resolve
+ * @property {(received: number, resources: number) => void} onProgress
+ * @property {(result: any) => void} resolve
  * @property {(error: unknown) => void} reject
+ * @property {(reason: string) => void} onEnd the worker ended
  */
 
 class Member {
@@ -47,14 +48,17 @@ export class TransferPool {
     this.#spawn = spawn;
   }
 
-  /** The member with the least to do; a new one while all are busy and there is room. */
-  #pick() {
+  /**
+   * The member with the least to do; a new one while all are busy and there is room.
+   * @param {number} size members at most
+   */
+  #pick(size) {
     /** @type {Member | undefined} */
     let least;
     for (const member of this.#members) {
       if (!least || member.running.size < least.running.size) least = member;
     }
-    if (least && (least.running.size === 0 || this.#members.size >= this.#size)) return least;
+    if (least && (least.running.size === 0 || this.#members.size >= size)) return least;
     const member = new Member();
     member.port = this.#spawn({
       onReply: (reply) => this.#onReply(member, reply),
@@ -70,10 +74,22 @@ export class TransferPool {
    * @param {import('../host.d.ts').OnProgress} onProgress
    */
   start(task, onProgress) {
-    const member = this.#pick();
+    const member = this.#pick(this.#size);
     const id = this.#nextId++;
     const outcome = /** @type {Promise<import('../host.d.ts').TransferOutcome>} */ (new Promise((resolve, reject) => {
-      member.running.set(id, { onProgress, received: 0, resolve, reject });
+      let soFar = 0;
+      member.running.set(id, {
+        onProgress(received, resources) {
+          soFar = received;
+          onProgress(received, resources);
+        },
+        resolve,
+        reject,
+        onEnd(reason) {
+          const message = `the worker that fetched the file ended: ${reason}`;
+          resolve({ broken: { error: { kind: 'interrupted', message }, received: soFar } });
+        },
+      });
     }));
     member.port?.post({ type: 'transfer', id, task });
     return {
@@ -83,6 +99,24 @@ export class TransferPool {
         if (member.running.delete(id)) member.port?.post({ type: 'abort', id });
       },
     };
+  }
+
+  /**
+   * On one worker: the job's thread makes text no faster than that one compresses it.
+   * @param {Uint8Array} text valid only until this returns
+   */
+  gzip(text) {
+    const member = this.#pick(1);
+    const id = this.#nextId++;
+    const made = /** @type {Promise<Uint8Array>} */ (new Promise((resolve, reject) => {
+      const onEnd = (/** @type {string} */ reason) => reject(new StorageError('other', `the worker that compressed the rows ended: ${reason}`));
+      member.running.set(id, { onProgress() {}, resolve, reject, onEnd });
+    }));
+    // The job may have ended for another reason.
+    made.catch(() => {});
+    const copy = text.slice();
+    member.port?.post({ type: 'gzip', id, text: copy }, [copy.buffer]);
+    return made;
   }
 
   /**
@@ -99,12 +133,12 @@ export class TransferPool {
     const running = member.running.get(reply.id);
     if (!running) return;
     if (reply.type === 'progress') {
-      running.received = reply.received;
       running.onProgress(reply.received, reply.resources);
       return;
     }
     member.running.delete(reply.id);
     if (reply.type === 'outcome') running.resolve(reply.outcome);
+    else if (reply.type === 'member') running.resolve(reply.member);
     else running.reject(reply.error);
   }
 
@@ -114,10 +148,7 @@ export class TransferPool {
    */
   #onEnd(member, reason) {
     if (!this.#members.delete(member)) return;
-    for (const { resolve, received } of member.running.values()) {
-      const message = `the worker that fetched the file ended: ${reason}`;
-      resolve({ broken: { error: { kind: 'interrupted', message }, received } });
-    }
+    for (const { onEnd } of member.running.values()) onEnd(reason);
     member.running.clear();
   }
 

@@ -6,7 +6,7 @@ import { PROGRESS_INTERVAL } from './protocol.js';
 /**
  * @param {import('../host.d.ts').Core} core
  * @param {import('../host.d.ts').Host} host
- * @param {(reply: import('./protocol.js').Reply) => void} post
+ * @param {(reply: import('./protocol.js').Reply, transfer?: ArrayBuffer[]) => void} post
  * @returns {(request: import('./protocol.js').Request) => void} takes a message
  */
 export function serve(core, host, post) {
@@ -43,8 +43,22 @@ export function serve(core, host, post) {
     }
   }
 
+  /**
+   * @param {number} id
+   * @param {Uint8Array} text
+   */
+  function gzip(id, text) {
+    try {
+      const member = core.gzip(text);
+      post({ type: 'member', id, member }, [/** @type {ArrayBuffer} */ (member.buffer)]);
+    } catch (error) {
+      post({ type: 'failed', id, error });
+    }
+  }
+
   return (request) => {
     if (request.type === 'transfer') run(request.id, request.task);
+    else if (request.type === 'gzip') gzip(request.id, request.text);
     else running.get(request.id)?.();
   };
 }

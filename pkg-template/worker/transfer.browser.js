@@ -14,7 +14,7 @@ const handler = new Promise((resolve) => (start = resolve)).then(async (message)
   const { compiled, folder } = /** @type {any} */ (message);
   // `fetch`, in the core.
   const host = { storage: openBackend(folder), clock, random };
-  return serve(await instantiate(compiled), host, (reply) => self.postMessage(reply));
+  return serve(await instantiate(compiled), host, (reply, transfer) => self.postMessage(reply, { transfer }));
 });
 
 self.onmessage = ({ data }) => {

@@ -17,4 +17,4 @@ const { compiled, folder } = workerData;
 keepTidy();
 const core = await instantiate(compiled);
 const host = { http: await createHttp(), storage: new NodeFolder(folder.path), clock, random };
-port.on('message', serve(core, host, (reply) => port.postMessage(reply)));
+port.on('message', serve(core, host, (reply, transfer) => port.postMessage(reply, transfer)));

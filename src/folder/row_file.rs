@@ -1,15 +1,23 @@
 //! Writes rows into a data file. Until it is committed, they are in `NAME.part`; under the final name there is always a whole
 //! file: the one before, or the new one.
 
+use std::collections::VecDeque;
+
 use super::layout::{self, PART};
 use super::rows::Rows;
 use crate::Result;
 use crate::fhir::raw::compact;
-use crate::ndjson::{Decoder, Gzip};
+use crate::ndjson::{Decoder, Gzip, gzip};
+use crate::platform::storage::Gzipping;
 use crate::platform::{FileWriter, Storage, WriteMode};
 
-/// Bytes that are gathered before they are encoded, and before they are written.
+/// Bytes that are gathered before they are written.
 const BATCH: usize = 128 << 10;
+/// Text that becomes a gzip member of its own where another thread makes it: enough that the members of a file cost no room, and that a
+/// small file starts no thread.
+const MEMBER: usize = 512 << 10;
+/// Members in the making at once, so that memory stays flat.
+const MEMBERS: usize = 8;
 
 /// What a committed file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +41,9 @@ pub struct RowWriter<'a, S: Storage> {
     encoder: Option<Gzip>,
     /// Text that is not encoded yet.
     rows: Vec<u8>,
-    /// Bytes that are not written yet.
+    /// Members that another thread makes, in order, and of what: it may die.
+    members: VecDeque<(Gzipping, Vec<u8>)>,
+    /// Bytes that are not written yet; they come after the members.
     ready: Vec<u8>,
     written: u64,
     resources: u64,
@@ -120,6 +130,7 @@ impl<'a, S: Storage> RowWriter<'a, S> {
             compress: std::path::Path::new(name).extension().is_some_and(|ending| ending == "gz"),
             encoder: None,
             rows: Vec::new(),
+            members: VecDeque::new(),
             ready: Vec::new(),
             written: 0,
             resources: 0,
@@ -143,8 +154,17 @@ impl<'a, S: Storage> RowWriter<'a, S> {
         for piece in pieces {
             self.rows.extend_from_slice(piece);
         }
-        if self.rows.len() < BATCH {
+        let enough = if self.compress { MEMBER } else { BATCH };
+        if self.rows.len() < enough {
             return Ok(());
+        }
+        // A member that was begun here is ended here.
+        if self.compress
+            && self.encoder.is_none()
+            && let Some(member) = self.storage.gzip(&self.rows)
+        {
+            self.members.push_back((member, std::mem::take(&mut self.rows)));
+            return self.settle(MEMBERS).await;
         }
         self.encode();
         if self.ready.len() < BATCH { Ok(()) } else { self.write().await }
@@ -176,6 +196,7 @@ impl<'a, S: Storage> RowWriter<'a, S> {
 
     /// Makes all rows so far safe against a crash, and returns the length that [`RowWriter::resume`] may be given.
     pub async fn checkpoint(&mut self) -> Result<u64> {
+        self.settle(0).await?;
         self.end_member();
         self.write().await?;
         self.writer.flush().await?;
@@ -192,7 +213,7 @@ impl<'a, S: Storage> RowWriter<'a, S> {
 
     /// Makes the file safe, and leaves it as `NAME.part`.
     pub(crate) async fn seal(mut self) -> Result<RowFile> {
-        if self.written == 0 && self.compress {
+        if self.written == 0 && self.members.is_empty() && self.compress {
             self.encoder.get_or_insert_with(Gzip::new);
         }
         self.checkpoint().await?;
@@ -222,6 +243,18 @@ impl<'a, S: Storage> RowWriter<'a, S> {
         if let Some(mut encoder) = self.encoder.take() {
             encoder.finish(&mut self.ready);
         }
+    }
+
+    /// Writes members that another thread made, until at most `left` are in the making.
+    async fn settle(&mut self, left: usize) -> Result<()> {
+        while self.members.len() > left
+            && let Some((member, text)) = self.members.pop_front()
+        {
+            let member = member.await.unwrap_or_else(|_| gzip(&text));
+            self.writer.write(&member).await?;
+            self.written += member.len() as u64;
+        }
+        Ok(())
     }
 
     async fn write(&mut self) -> Result<()> {

@@ -205,6 +205,15 @@ fn header_length(bytes: &[u8]) -> Result<Option<usize>, String> {
     Ok((bytes.len() >= at).then_some(at))
 }
 
+/// `text` as one gzip member.
+pub fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut member = Vec::new();
+    let mut encoder = Gzip::new();
+    encoder.encode(text, &mut member);
+    encoder.finish(&mut member);
+    member
+}
+
 /// Encodes gzip: one member, no name and no time, so that the same data give the same bytes.
 #[derive(Debug)]
 pub(crate) struct Gzip {

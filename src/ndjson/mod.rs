@@ -28,6 +28,7 @@ mod wrapped;
 
 pub use check::Expect;
 pub use decode::Decoder;
+pub use gzip::gzip;
 pub(crate) use gzip::{Gzip, gunzip};
 pub(crate) use json::{Lines, Validator};
 pub(crate) use scan::string_run;

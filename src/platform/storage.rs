@@ -42,6 +42,9 @@ pub trait FileWriter {
     async fn close(self) -> Result<(), StorageError>;
 }
 
+/// A gzip member that another thread makes.
+pub type Gzipping = futures_util::future::LocalBoxFuture<'static, Result<Vec<u8>, StorageError>>;
+
 /// A folder.
 pub trait Storage {
     /// A file open for writing.
@@ -74,6 +77,13 @@ pub trait Storage {
 
     /// Makes `path` a link to `target` (relative to the folder of `path`), replacing a link that is there.
     async fn link(&self, target: &str, path: &str) -> Result<(), StorageError>;
+
+    /// Makes one gzip member of `text` on another thread, begun at once. `None` where the host has no thread to spare for it: the
+    /// caller encodes by itself, as it does after an error.
+    fn gzip(&self, text: &[u8]) -> Option<Gzipping> {
+        let _ = text;
+        None
+    }
 
     /// How much room there is.
     async fn usage(&self) -> Result<Usage, StorageError>;

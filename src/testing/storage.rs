@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::VirtualClock;
-use crate::platform::storage::{Entry, Usage};
+use crate::platform::storage::{Entry, Gzipping, Usage};
 use crate::platform::{Clock, FileWriter, Storage, StorageError, StorageErrorKind, WriteMode};
 
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ struct Disk {
     read_only: Cell<bool>,
     locked: RefCell<BTreeSet<String>>,
     slow: RefCell<Option<(VirtualClock, Duration)>>,
+    threads: RefCell<Option<(VirtualClock, Duration, u64)>>,
+    members: Cell<u64>,
 }
 
 /// A folder in memory. Clones share it.
@@ -72,6 +74,17 @@ impl MemoryStorage {
     /// Lets every call take `time` on `clock`, so that a job does other things meanwhile.
     pub fn set_slow(&self, clock: VirtualClock, time: Duration) {
         self.disk.slow.replace(Some((clock, time)));
+    }
+
+    /// Gives the folder other threads that make gzip members, which takes `time` on `clock`, and thrice that for every other one, so that
+    /// they come out of order. From member number `dies` on (from 0) they die.
+    pub fn set_threads(&self, clock: VirtualClock, time: Duration, dies: u64) {
+        self.disk.threads.replace(Some((clock, time, dies)));
+    }
+
+    /// gzip members that the other threads were asked for.
+    pub fn members(&self) -> u64 {
+        self.disk.members.get()
     }
 
     /// All paths, sorted; links as `path -> target`.
@@ -284,6 +297,25 @@ impl Storage for MemoryStorage {
         self.check(path, true).await?;
         self.disk.nodes.borrow_mut().insert(self.full(path), Node::Link(target.to_owned()));
         Ok(())
+    }
+
+    fn gzip(&self, text: &[u8]) -> Option<Gzipping> {
+        let (clock, time, dies) = self.disk.threads.borrow().clone()?;
+        let number = self.disk.members.get();
+        self.disk.members.set(number + 1);
+        let member = if number < dies {
+            Ok(crate::ndjson::gzip(text))
+        } else {
+            Err(StorageError::new(StorageErrorKind::Other, "", "the thread has died"))
+        };
+        // Begun now: the time runs from here on.
+        let ready =
+            clock.now_millis() + i64::try_from(time.as_millis()).ok()? * if number.is_multiple_of(2) { 3 } else { 1 };
+        Some(Box::pin(async move {
+            let left = u64::try_from(ready - clock.now_millis()).unwrap_or(0);
+            clock.sleep(Duration::from_millis(left)).await;
+            member
+        }))
     }
 
     async fn usage(&self) -> Result<Usage, StorageError> {

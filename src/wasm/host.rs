@@ -152,8 +152,8 @@ impl JsPlatform {
     pub(super) fn new(host: Host) -> Self {
         let clock = host.clock();
         let http = host.http().map_or_else(|| HostHttp::Fetch(Fetch::new(clock.clone())), HostHttp::Given);
-        let storage = JsStorage::new(host.storage());
-        let source = host.source().map(JsStorage::new);
+        let storage = JsStorage::new(host.storage(), host.transfers());
+        let source = host.source().map(|folder| JsStorage::new(folder, None));
         let transfers = host.transfers().map_or_else(
             || HostTransfers::InPlace(InPlace::new(http.clone(), storage.clone(), clock.clone())),
             |pool| HostTransfers::Pool(pool, storage.clone()),

@@ -87,6 +87,12 @@ pub async fn transfer(host: Host, task: JsValue, progress: Function, cancelled: 
     Ok(to_js(&outcome))
 }
 
+/// `text` as one gzip member: what a worker does for a job that writes rows.
+#[wasm_bindgen]
+pub fn gzip(text: &[u8]) -> Vec<u8> {
+    crate::ndjson::gzip(text)
+}
+
 /// Throws a usage error for options (`BulkConfig`) that make no sense. Sends nothing.
 #[wasm_bindgen(js_name = checkBulk)]
 pub fn check_bulk(config: &JsValue) -> Result<(), JsValue> {

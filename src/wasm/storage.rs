@@ -6,7 +6,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::convert::{kind, settle, text};
-use crate::platform::storage::{Entry, Usage};
+use super::transfers::Pool;
+use crate::platform::storage::{Entry, Gzipping, Usage};
 use crate::platform::{FileWriter, Storage, StorageError, StorageErrorKind, WriteMode};
 
 #[wasm_bindgen]
@@ -52,11 +53,13 @@ pub(super) struct JsStorage {
     folder: Folder,
     /// Of a subfolder: its path, with a slash.
     prefix: String,
+    /// Whose workers make gzip members.
+    pool: Option<Pool>,
 }
 
 impl JsStorage {
-    pub(super) fn new(folder: Folder) -> Self {
-        Self { folder, prefix: String::new() }
+    pub(super) fn new(folder: Folder, pool: Option<Pool>) -> Self {
+        Self { folder, prefix: String::new(), pool }
     }
 
     /// A path as the host knows it.
@@ -160,7 +163,7 @@ impl Storage for JsStorage {
 
     fn within(&self, folder: &str) -> Self {
         let prefix = if folder.is_empty() { self.prefix.clone() } else { [&self.prefix, folder, "/"].concat() };
-        Self { folder: self.folder.clone(), prefix }
+        Self { folder: self.folder.clone(), prefix, pool: self.pool.clone() }
     }
 
     async fn stat(&self, path: &str) -> Result<Option<Entry>, StorageError> {
@@ -198,6 +201,14 @@ impl Storage for JsStorage {
 
     async fn link(&self, target: &str, path: &str) -> Result<(), StorageError> {
         settle(self.folder.js_link(target, &self.full(path))).await.map(drop).map_err(|thrown| error(path, &thrown))
+    }
+
+    fn gzip(&self, text: &[u8]) -> Option<Gzipping> {
+        let member = JsFuture::from(self.pool.as_ref()?.gzip(text).ok()?);
+        Some(Box::pin(async move {
+            let member = member.await.map_err(|thrown| error("", &thrown))?;
+            Ok(member.unchecked_into::<Uint8Array>().to_vec())
+        }))
     }
 
     async fn usage(&self) -> Result<Usage, StorageError> {

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Waker;
 
+use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -26,6 +27,10 @@ extern "C" {
     pub(super) type Pool;
     #[wasm_bindgen(method, catch)]
     fn start(this: &Pool, task: &JsValue, progress: &Closure<dyn Fn(f64, f64)>) -> Result<Running, JsValue>;
+
+    /// Resolves to `text` as a gzip member. The bytes are a view of wasm memory, valid until it returns.
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn gzip(this: &Pool, text: &[u8]) -> Result<Promise, JsValue>;
 
     /// A transfer under way on a worker.
     type Running;

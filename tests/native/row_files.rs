@@ -1,5 +1,7 @@
 //! Reading and writing the rows of data files.
 
+use std::time::Duration;
+
 use smart_fetch::ErrorKind;
 use smart_fetch::folder::{DataFile, RowWriter, Rows, data_files};
 use smart_fetch::testing::{Host, MemoryStorage};
@@ -274,6 +276,54 @@ fn resumed_at_a_checkpoint_after_a_kill_anywhere() {
             assert_eq!(storage.paths().iter().filter(|path| path.contains(".part")).count(), 0);
         });
     }
+}
+
+/// Writes 5 MB of rows, with checkpoints, on a host whose other threads make the gzip members.
+async fn write_large(storage: &MemoryStorage) -> smart_fetch::Result<u64> {
+    let mut file = RowWriter::create(storage, "P.ndjson.gz").await?;
+    for n in 0..120_000 {
+        file.row(row(n).as_bytes()).await?;
+        if n == 70_000 {
+            let length = file.checkpoint().await?;
+            storage.put("noted", length.to_string());
+        }
+    }
+    Ok(file.commit().await?.bytes)
+}
+
+#[test]
+fn other_threads_make_the_members_and_the_rows_keep_their_order() {
+    let all: Vec<String> = (0..120_000).map(row).collect();
+    let threaded = |dies| {
+        let storage = MemoryStorage::new();
+        let host = Host::with_storage(storage.clone());
+        storage.set_threads(host.clock.clone(), Duration::from_millis(40), dies);
+        (storage, host)
+    };
+    let (storage, host) = threaded(u64::MAX);
+    let bytes = host.run(write_large(&storage)).unwrap();
+    assert!(read(&storage, "P.ndjson.gz").unwrap() == all);
+    assert_eq!(bytes, storage.bytes("P.ndjson.gz").unwrap().len() as u64);
+    assert!(storage.members() >= 8, "{} members", storage.members());
+    // A checkpoint waits for all members: what it says is on disk can be resumed.
+    let noted: u64 = storage.text("noted").unwrap().parse().unwrap();
+    storage.put("P.ndjson.gz.part", storage.bytes("P.ndjson.gz").unwrap()[..noted as usize].to_vec());
+    let resumed = host.run(async { RowWriter::resume(&storage, "P.ndjson.gz", noted).await }).unwrap().unwrap();
+    assert_eq!(resumed.resources(), 70_001);
+
+    for dies in [0, 5] {
+        let (storage, host) = threaded(dies);
+        host.run(write_large(&storage)).unwrap();
+        assert!(read(&storage, "P.ndjson.gz").unwrap() == all, "what a thread took with it is made here");
+    }
+    // What is small is not worth a thread.
+    let (storage, host) = threaded(0);
+    host.run(async {
+        let mut file = RowWriter::create(&storage, "Q.ndjson.gz").await.unwrap();
+        file.row(row(1).as_bytes()).await.unwrap();
+        file.commit().await.unwrap();
+    });
+    assert_eq!((storage.members(), read(&storage, "Q.ndjson.gz").unwrap().len()), (0, 1));
 }
 
 #[test]

@@ -238,7 +238,7 @@ test('the wasm files: picked by what the engine can do, or by SMART_FETCH_WASM',
 
 test('a function of the core is in the file that is loaded for it; the small one leaves the jobs out', () => {
   const functions = (operation) => WebAssembly.Module.exports(compile(operation).module).map(({ name }) => name.toLowerCase());
-  for (const operation of ['bulk', 'cancelBulk', 'checkBulk', 'resourceTypes', 'single', 'transfer', 'version', 'view', 'managedExport', 'crawl', 'hydrate', 'verify', 'merge', 'bundle', 'doctor', 'resetLinks', 'parseIds', 'hydrationTasks']) {
+  for (const operation of ['bulk', 'cancelBulk', 'checkBulk', 'gzip', 'resourceTypes', 'single', 'transfer', 'version', 'view', 'managedExport', 'crawl', 'hydrate', 'verify', 'merge', 'bundle', 'doctor', 'resetLinks', 'parseIds', 'hydrationTasks']) {
     const has = functions(operation);
     assert.ok(has.includes(operation.toLowerCase()), `${operation}: ${has}`);
   }

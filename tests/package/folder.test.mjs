@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 
 import { Folder } from '../../pkg-template/folder.js';
 import { load } from '../../pkg-template/load-node.js';
@@ -134,6 +134,20 @@ test('bundle: one file in the place of all, its progress told', async (t) => {
   assert.deepEqual({ ...report, bytes: 0 }, { name: 'Bundle.json', bytes: 0, resources: 2, sources: ['Patient.001.ndjson'] });
   assert.deepEqual(readdirSync(path), ['Bundle.json']);
   await assert.rejects(bundle(await openFolder(path), { compress: false }).result, { code: 'mismatch' });
+});
+
+test('a large file is compressed by a worker, in members, and its rows keep their order', async (t) => {
+  const path = join(temporary(t), 'data');
+  mkdirSync(path, { recursive: true });
+  const ids = Array.from({ length: 60_000 }, (_, n) => `p${n}`);
+  writeFileSync(join(path, 'Patient.ndjson'), ids.map((id) => `{"resourceType":"Patient","id":"${id}"}\n`).join(''));
+  const report = await bundle(await openFolder(path), { compress: true }).result;
+  const stored = readFileSync(join(path, report.name));
+  assert.deepEqual(JSON.parse(gunzipSync(stored)).entry.map(({ resource }) => resource.id), ids);
+  const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+  let members = 0;
+  for (let at = stored.indexOf(header); at >= 0; at = stored.indexOf(header, at + 1)) members += 1;
+  assert.ok(members > 3, `${members} members`);
 });
 
 test('a folder that is not there is a usage error of each job that reads one; an empty one is there', async (t) => {

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 
 import { createHttp } from '../../pkg-template/http/node.js';
 import { compile, glue, load } from '../../pkg-template/load-node.js';
@@ -153,6 +153,21 @@ describe('on workers', () => {
       for (let i = 0; i < 20; i++) assert.equal(text(path, `${i}.part`), patients(500, i * 1000));
     });
   }
+
+  test('text comes back as a gzip member; a worker that dies with it is told, and the next one goes on', async (t) => {
+    const pool = openPool(t, folder(t), 2);
+    const texts = Array.from({ length: 5 }, (_, n) => Buffer.from(patients(2000, n * 10_000)));
+    const made = await Promise.all(texts.map((one) => pool.gzip(new Uint8Array(one))));
+    texts.forEach((one, n) => assert.ok(gunzipSync(made[n]).equals(one)));
+    const ports = [];
+    const dying = new TransferPool(2, (listener) => {
+      ports.push(listener);
+      return { post: () => listener.onEnd('it was killed'), terminate: nothing };
+    });
+    await assert.rejects(dying.gzip(new Uint8Array(3)), { kind: 'other', message: /it was killed/ });
+    await assert.rejects(dying.gzip(new Uint8Array(3)), { kind: 'other' });
+    assert.equal(ports.length, 2);
+  });
 
   test('errors come back as the core threw them', async (t) => {
     const path = folder(t);
