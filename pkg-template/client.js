@@ -60,13 +60,13 @@ export class Client {
 
   /** @param {Partial<import('./index.d.ts').CrawlOptions>} options */
   #crawlConfig({ ids, idSystem, cohortName, count, source, ...bulk }) {
-    const cohort = { ids: ids && [...ids], idSystem, name: cohortName };
+    const cohort = { ids: listed(ids), idSystem, name: cohortName };
     return { bulk: this.#bulkConfig(bulk), restServer: this.#server, cohort, count };
   }
 
   /** @param {Partial<import('./export.d.ts').ExportOptions>} options */
   #exportConfig({ mode, nickname, ids, idSystem, cohortName, count, hydrationTasks, mimetypes, reconcile, ...bulk }) {
-    const cohort = { ids: ids && [...ids], idSystem, name: cohortName };
+    const cohort = { ids: listed(ids), idSystem, name: cohortName };
     return { bulk: this.#bulkConfig(bulk), restServer: this.#server, mode, nickname, cohort, count, hydrationTasks, mimetypes, reconcile };
   }
 
@@ -280,6 +280,12 @@ function text(value, name) {
   if (typeof value !== 'string' || value === '') throw usage(`${name} is not a text.`);
   return value;
 }
+
+/**
+ * A list, of any iterable but a text, whose letters are no items. What is none is the core's to refuse.
+ * @param {unknown} given
+ */
+const listed = (given) => (given !== null && typeof given === 'object' && Symbol.iterator in given ? [.../** @type {Iterable<unknown>} */ (given)] : given);
 
 /**
  * Pairs, from an object or any iterable of pairs.

@@ -11,8 +11,8 @@ export interface CrawlOptions
   > {
   /** Where Patients come from, without `ids`: a bulk export of them at this level. Default: `'system'`. */
   level: BulkOptions['level'];
-  /** Ids of the patients, or values of an identifier; in place of `level`. */
-  ids: Iterable<string>;
+  /** Ids of the patients, or values of an identifier; in place of `level`. An empty list is refused, since it must not mean everybody. */
+  ids: readonly string[] | ReadonlySet<string>;
   /** The system of the identifier that `ids` are values of. Without it they are FHIR ids. */
   idSystem: string;
   /** A name of the cohort, for the log. */

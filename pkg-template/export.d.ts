@@ -7,14 +7,14 @@ import type { BulkOptions, BulkReport } from './index.js';
 
 /** What the next export of a managed folder gets, and how. */
 export interface ExportOptions extends Omit<BulkOptions, 'bundle'> {
-  /** Default: `'auto'`, a bulk export, but a crawl where the vendor's bulk export is slow (Epic). */
+  /** Default: `'auto'`, a bulk export, but a crawl of `ids`, and where the vendor's bulk export is slow (Epic). */
   mode: 'auto' | 'bulk' | 'crawl';
   /** The name of the subfolder after its number. Default: the local date. */
   nickname: string;
   /** As in bulk exports, or `'auto'`: since the newest earlier exports, by type. */
   since: string;
-  /** Ids of patients to crawl, or values of an identifier; in place of `level`. */
-  ids: Iterable<string>;
+  /** Ids of patients to crawl, or values of an identifier; in place of `level`. Not with `mode: 'bulk'`; an empty list is refused. */
+  ids: readonly string[] | ReadonlySet<string>;
   /** The system of the identifier that `ids` are values of. Without it they are FHIR ids. */
   idSystem: string;
   /** A name of the cohort, for the log. */

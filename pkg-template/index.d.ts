@@ -145,7 +145,7 @@ export interface BulkOptions {
   until: string;
   /** `_elements` */
   elements: string[];
-  /** `patient`: ids, with or without `Patient/`. Not at system level. */
+  /** `patient`: ids, with or without `Patient/`. Not at system level. An empty list is refused, since it must not mean everybody. */
   patients: string[];
   /** `includeAssociatedData` */
   includeAssociatedData: string[];

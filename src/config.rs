@@ -203,7 +203,8 @@ pub struct BulkConfig {
     pub until: Option<String>,
     /// `_elements`
     pub elements: Vec<String>,
-    /// `patient`: ids, with or without `Patient/`. Not at system level.
+    /// `patient`: ids, with or without `Patient/`. Not at system level. Absent: all; an empty list is an error.
+    #[serde(with = "somebody", skip_serializing_if = "Vec::is_empty")]
     pub patients: Vec<String>,
     /// `includeAssociatedData`
     pub include_associated_data: Vec<String>,
@@ -266,7 +267,7 @@ impl Default for BulkConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ExportMode {
-    /// Bulk, but a crawl where the vendor's bulk export is known to be slow (Epic).
+    /// Bulk, but a crawl of a list of ids, and where the vendor's bulk export is known to be slow (Epic).
     #[default]
     Auto,
     /// Bulk Data `$export`.
@@ -279,7 +280,8 @@ pub enum ExportMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CohortConfig {
-    /// Ids of patients, or values of an identifier; empty: the Group, or the Patients that are there.
+    /// Ids of patients, or values of an identifier. Absent: the Group, or the Patients that are there; an empty list is an error.
+    #[serde(with = "somebody", skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<String>,
     /// The system of the identifier that `ids` are values of; else they are ids of Patients.
     pub id_system: Option<String>,
@@ -387,6 +389,25 @@ pub(crate) fn decimal(text: &str) -> Option<f64> {
     }
     let is_number = !(whole.is_empty() && fraction.is_empty());
     is_number.then(|| fraction.bytes().fold(1.0, |scale, _| scale * 10.0)).map(|scale| value / scale)
+}
+
+mod somebody {
+    //! Ids of patients. A list that is there but names nobody, such as an empty panel, must not mean everybody.
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(ids: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        ids.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+        let ids = Vec::<String>::deserialize(deserializer)?;
+        let is_somebody = |id: &String| !id.trim().is_empty();
+        if ids.iter().any(is_somebody) {
+            Ok(ids)
+        } else {
+            Err(D::Error::custom("the list names nobody, which must not mean everybody"))
+        }
+    }
 }
 
 mod duration {

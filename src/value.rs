@@ -12,16 +12,20 @@ use serde_json::{Map, Value};
 
 /// Reads a `T`; an error is the end of a sentence.
 pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    T::deserialize(Reader(value)).map_err(|error| error.0)
+    T::deserialize(Reader(value)).map_err(|error| error.text)
 }
 
 /// What is wrong with a value. serde's own words would quote floats, and printing those is 5 KB of wasm, gzipped.
 #[derive(Debug)]
-struct Error(String);
+struct Error {
+    text: String,
+    /// Whether the text says which key it is about.
+    named: bool,
+}
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -29,15 +33,15 @@ impl std::error::Error for Error {}
 
 impl serde::de::Error for Error {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+        Self { text: message.to_string(), named: false }
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(format!("invalid type, expected {expected}"))
+        Self::custom(format_args!("invalid type, expected {expected}"))
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(format!("invalid value, expected {expected}"))
+        Self::custom(format_args!("invalid value, expected {expected}"))
     }
 }
 
@@ -54,7 +58,7 @@ fn wrong(value: &Value, due: &str) -> Error {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     };
-    Error(format!("{found} where {due} is due"))
+    Error { text: format!("{found} where {due} is due"), named: false }
 }
 
 impl<'de> Deserializer<'de> for Reader {
@@ -178,12 +182,13 @@ impl<'de> SeqAccess<'de> for Items {
 
 struct Fields {
     rest: serde_json::map::IntoIter,
+    key: String,
     value: Value,
 }
 
 impl Fields {
     fn new(map: Map<String, Value>) -> Self {
-        Self { rest: map.into_iter(), value: Value::Null }
+        Self { rest: map.into_iter(), key: String::new(), value: Value::Null }
     }
 }
 
@@ -193,11 +198,15 @@ impl<'de> MapAccess<'de> for Fields {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let Some((key, value)) = self.rest.next() else { return Ok(None) };
         self.value = value;
+        self.key.clone_from(&key);
         seed.deserialize(StringDeserializer::new(key)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        seed.deserialize(Reader(std::mem::take(&mut self.value)))
+        seed.deserialize(Reader(std::mem::take(&mut self.value))).map_err(|error| {
+            let text = if error.named { error.text } else { format!("{}: {}", self.key, error.text) };
+            Error { text, named: true }
+        })
     }
 }
 
@@ -278,10 +287,15 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         let error = |value| read::<BulkConfig>(value).err().unwrap();
-        assert_eq!(error(json!({"types": "Patient"})), "a text where a list is due");
+        assert_eq!(error(json!({"types": "Patient"})), "types: a text where a list is due");
+        assert_eq!(error(json!({"patients": [" "]})), "patients: the list names nobody, which must not mean everybody");
         assert!(error(json!({"typos": 1})).starts_with("unknown field `typos`, expected one of"));
-        assert_eq!(error(json!({"server": {"maxConnections": -1}})), "a number where a whole number is due");
-        assert!(error(json!({"level": "hospital"})).starts_with("unknown variant `hospital`"));
+        assert_eq!(error(json!({"types": ["Patient", null]})), "types: null where a text is due");
+        assert_eq!(
+            error(json!({"server": {"maxConnections": -1}})),
+            "maxConnections: a number where a whole number is due"
+        );
+        assert!(error(json!({"level": "hospital"})).starts_with("level: unknown variant `hospital`"));
         assert_eq!(error(json!([])), "a list where an object is due");
         assert!(error(json!({"server": {"maxConnections": 5_000_000_000_u64}})).contains("invalid value"));
     }

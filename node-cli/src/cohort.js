@@ -18,7 +18,7 @@ export async function cohortOptions(settings) {
     throw new UsageError(file === undefined ? '--id-list holds no ID' : `The ID file '${file}' holds no ID`);
   }
   const name = nickname ?? (group === undefined && file !== undefined ? basename(file, extname(file)) : undefined);
-  return { ids: [...ids], ...(idSystem !== undefined && { idSystem }), ...(name !== undefined && { name }) };
+  return { ...(ids.size > 0 && { ids: [...ids] }), ...(idSystem !== undefined && { idSystem }), ...(name !== undefined && { name }) };
 }
 
 /** The ids in a file: one a line, or the column `id` (else `mrn`) of a .csv. */

@@ -119,7 +119,7 @@ export const EXPORT = [
     { name: 'mimetypes', value: 'MIMES', kind: 'list', help: 'mimetypes to inline, comma separated (default is text, HTML, and XHTML)' },
   ]),
   ...grouped('How to ask for it:', [
-    { name: 'export-mode', value: 'MODE', kind: 'choice', choices: ['auto', 'bulk', 'crawl'], help: 'how to export data (default is bulk if server supports it well)' },
+    { name: 'export-mode', value: 'MODE', kind: 'choice', choices: ['auto', 'bulk', 'crawl'], help: 'how to export data (default is bulk if server supports it well, crawl for a list of IDs)' },
     { name: 'reconcile', kind: 'switch', help: 'look, after a bulk export, for what changed while it ran' },
     { name: 'count', value: 'N', kind: 'integer', min: 1, help: 'resources on a page of a search (default: as the server likes)' },
   ]),

@@ -70,6 +70,11 @@ pub fn check_export(config: &ExportConfig) -> Result<()> {
             "A managed folder keeps its files as they are, so that no Bundle can take their place.",
         ));
     }
+    if config.mode == ExportMode::Bulk && !config.cohort.ids.is_empty() {
+        return Err(Error::usage("A bulk export cannot be limited to a list of ids.").with_hint(
+            "Leave out the export mode, so that these patients are crawled; or leave out the ids, and export a Group.",
+        ));
+    }
     check_hydrate(&hydration(config))?;
     crawl::check_cohort(config)?;
     bulk::check(&config.bulk)
@@ -124,7 +129,7 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
     let client = bulk::client(platform, &config.bulk)?;
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let capability = fhir::metadata::read(&client).await;
-    let mut report = ExportReport { mode: choose_mode(platform, config.mode, &capability), ..ExportReport::default() };
+    let mut report = ExportReport { mode: choose_mode(platform, config, &capability), ..ExportReport::default() };
 
     let is_crawl = report.mode == ExportMode::Crawl;
     let history = history::load(platform.storage()).await?;
@@ -214,15 +219,21 @@ fn new_patients(others: &[&Export], plan: &Plan, own: Option<&Value>) -> BTreeMa
     new
 }
 
-/// Bulk unless told otherwise; but Epic's bulk export looks into the live system, so that a crawl is faster.
-fn choose_mode(platform: &impl Platform, mode: ExportMode, capability: &Capability) -> ExportMode {
-    if mode == ExportMode::Auto && capability.vendor == Vendor::Epic {
-        let message =
-            "Epic server detected. Defaulting to a 'crawl' instead of a 'bulk' export for non-Patient resources.";
-        note(platform, message.to_owned());
-        return ExportMode::Crawl;
-    }
-    if mode == ExportMode::Auto { ExportMode::Bulk } else { mode }
+/// Bulk unless told otherwise; but a bulk export cannot be limited to a list of ids, and Epic's looks into the live system, so that
+/// a crawl is faster. (The reference's takes no notice of ids, and gets everybody.)
+fn choose_mode(platform: &impl Platform, config: &ExportConfig, capability: &Capability) -> ExportMode {
+    let why = match config.mode {
+        ExportMode::Auto if capability.vendor == Vendor::Epic => {
+            "Epic server detected. Defaulting to a 'crawl' instead of a 'bulk' export for non-Patient resources."
+        }
+        ExportMode::Auto if !config.cohort.ids.is_empty() => {
+            "Ids of patients were given. Defaulting to a 'crawl' instead of a 'bulk' export."
+        }
+        ExportMode::Auto => return ExportMode::Bulk,
+        mode => return mode,
+    };
+    note(platform, why.to_owned());
+    ExportMode::Crawl
 }
 
 /// Works out what `since: auto` means.

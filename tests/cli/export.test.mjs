@@ -9,7 +9,7 @@ import { parseCommandLine } from '../../node-cli/src/args.js';
 import { readSettings } from '../../node-cli/src/config.js';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { run, scratch } from './support.mjs';
-import { QUICK, sandbox } from './server.mjs';
+import { QUICK, patientIds, sandbox } from './server.mjs';
 
 const SOME = ['--type', 'Patient,Condition,Observation', '--no-default-filters', '--hydration-tasks', 'none', ...QUICK];
 
@@ -38,7 +38,7 @@ test('every flag of export has its place in the options of the package', async (
     ids: ['a', 'b'], idSystem: 'urn:x', cohortName: 'gn',
     mode: 'crawl', nickname: 'n', hydrationTasks: ['inline', 'location'], mimetypes: ['text/plain'], reconcile: true, count: 50,
   });
-  assert.deepEqual(await exportOptions({}, 'some/out'), { ids: [], idSystem: undefined, cohortName: 'out' });
+  assert.deepEqual(await exportOptions({}, 'some/out'), { cohortName: 'out' });
 });
 
 test('a folder that is kept up to date, by bulk and by crawl', async (t) => {
@@ -86,6 +86,23 @@ test('a folder that is kept up to date, by bulk and by crawl', async (t) => {
   assert.match(old.stderr, /Existing subfolder '001\.one' with the same nickname is too old to resume\. Choose a new nickname\.\n$/);
   const other = await command('--group', 'all');
   assert.match(other.stderr, /Target folder \.metadata is for a different Group\.\nExpected all, but found None\./);
+});
+
+test('ids are crawled, and refused where a bulk export would get others too', async (t) => {
+  const server = await sandbox(t);
+  const out = join(await scratch(t), 'out');
+  const [id] = patientIds();
+  const command = (...args) => run(['export', out, '--fhir-url', server.url, '--type', 'Patient', '--hydration-tasks', 'none', ...QUICK, '--id-list', id, ...args]);
+  for (const more of [[], ['--group', 'all']]) {
+    const bulk = await command('--export-mode', 'bulk', ...more);
+    assert.equal(bulk.code, 2, bulk.stderr);
+    assert.match(bulk.stderr, /A bulk export cannot be limited to a list of ids/);
+  }
+  const some = await command();
+  assert.equal(some.code, 0, some.stderr);
+  assert.match(some.stderr, /Ids of patients were given\. Defaulting to a 'crawl' instead of a 'bulk' export\./);
+  const [sub] = await readdir(out).then((names) => names.filter((name) => name.startsWith('001.')));
+  assert.deepEqual((await lines(join(out, sub, 'Patient.ndjson.gz'))).map((patient) => patient.id), [id]);
 });
 
 test('reset-symlinks makes links anew and says nothing', async (t) => {

@@ -1,7 +1,7 @@
 //! Managed exports that crawl: increments, new, merged and deleted patients, and cohorts that change.
 
 use serde_json::json;
-use smart_fetch::config::{ExportConfig, ExportMode};
+use smart_fetch::config::{ExportConfig, ExportMode, Level};
 use smart_fetch::job::{self, Verdict};
 
 use crate::ehr::*;
@@ -95,6 +95,23 @@ fn epic_crawls_unless_told_otherwise() {
     let mut bulk = named(config(TYPES), "two");
     bulk.mode = ExportMode::Bulk;
     assert_eq!(export(&host, &bulk).unwrap().mode, ExportMode::Bulk);
+}
+
+#[test]
+fn ids_mean_a_crawl_of_these_patients_and_no_others() {
+    let ehr = start();
+    let host = ehr.host();
+    let mut some = named(config(TYPES), "one");
+    some.cohort.ids = vec!["p2".into()];
+    for level in [Level::System, Level::Group("all".into())] {
+        let mut bulk = ExportConfig { mode: ExportMode::Bulk, ..some.clone() };
+        bulk.bulk.level = level;
+        let error = export(&host, &bulk).unwrap_err();
+        assert_eq!((error.exit_status(), host.http.seen().len()), (2, 0), "{error}");
+    }
+    assert_eq!(export(&host, &some).unwrap().mode, ExportMode::Crawl);
+    assert_eq!(seen_by_reader(&host).into_keys().collect::<Vec<_>>(), ["Condition/c2", "Patient/p2"]);
+    assert!(host.http.seen_with("$export").is_empty());
 }
 
 #[test]

@@ -60,6 +60,26 @@ test('export: options that make no sense are refused before anything is sent', a
   assert.equal(sbx.requests.length, before);
 });
 
+test('lists: ids mean these patients and no others, and a list is a list', async (t) => {
+  const sbx = await sandbox(t);
+  const client = new Client({ fhirUrl: sbx.url, ...FAST });
+  const [id] = await client.patientIds('');
+  const before = sbx.requests.length;
+  const crawls = { crawl: async (options) => client.crawl(memoryFolder(), options).result, export: async (options) => client.export(memoryFolder(), { ...OPTIONS, ...options }).result };
+  for (const [name, start] of Object.entries(crawls)) {
+    for (const ids of [[], [''], [' ']]) await assert.rejects(start({ ids }), { code: 'usage', exitStatus: 2, message: /ids: .*names nobody/ }, name);
+    await assert.rejects(start({ ids: id }), { code: 'usage', message: /ids: a text where a list is due/ }, name);
+    await assert.rejects(start({ ids: [null] }), { code: 'usage', message: /ids: null where a text is due/ }, name);
+    for (const ids of [null, 5]) await assert.rejects(start({ ids }), { code: 'usage', message: /ids: .* where a list is due/ }, name);
+    await assert.rejects(start({ types: 'Patient' }), { code: 'usage', message: /types: a text where a list is due/ }, name);
+  }
+  await assert.rejects(client.export(memoryFolder(), { ...OPTIONS, mode: 'bulk', ids: [id] }).result, { code: 'usage', message: /cannot be limited/ });
+  for (const patients of [[], ['']]) await assert.rejects(client.bulk(memoryFolder(), { level: 'patient', patients }).result, { code: 'usage', message: /patients: .*names nobody/ });
+  assert.equal(sbx.requests.length, before);
+  const report = await client.export(memoryFolder(), { ...OPTIONS, ids: new Set([id]) }).result;
+  assert.deepEqual([report.mode, report.crawl.patients, report.crawl.types.Patient.resources], ['crawl', 1, 1]);
+});
+
 test('export: two at once do not meet in one folder', async (t) => {
   const sbx = await sandbox(t, { faults: { pending: 2 } });
   const client = new Client({ fhirUrl: sbx.url, ...FAST });

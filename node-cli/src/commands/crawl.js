@@ -41,7 +41,7 @@ export async function run({ operand, settings, argv, output }) {
  * @param {string} patientsDir the folder that has the Patients where none are asked for; its name is the cohort's, if it has no other
  */
 async function crawlOptions(settings, patientsDir) {
-  const { ids, idSystem, name } = await cohortOptions(settings);
+  const { name, ...cohort } = await cohortOptions(settings);
   const cohortName = name ?? (settings.group === undefined ? basename(resolve(patientsDir)) : undefined);
-  return { ...bulkOptions(settings), ids, idSystem, cohortName, count: settings.count };
+  return { ...bulkOptions(settings), ...cohort, cohortName, count: settings.count };
 }

@@ -27,9 +27,9 @@ const SAME = {
  * @param {string} folder its name is the cohort's, if it has no other
  */
 export async function exportOptions(settings, folder) {
-  const { ids, idSystem, name } = await cohortOptions(settings);
+  const { name, ...cohort } = await cohortOptions(settings);
   const cohortName = name ?? (settings.group === undefined ? basename(resolve(folder)) : undefined);
-  const options = { ...bulkOptions(settings), ids, idSystem, cohortName };
+  const options = { ...bulkOptions(settings), ...cohort, cohortName };
   for (const [flag, key] of Object.entries(SAME)) {
     if (settings[flag] !== undefined) options[key] = settings[flag];
   }
