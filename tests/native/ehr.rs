@@ -8,6 +8,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use smart_fetch::config::{BulkConfig, ExportConfig};
 use smart_fetch::event::Event;
+use smart_fetch::fhir::instant::FhirTime;
 use smart_fetch::job::{self, ExportReport};
 use smart_fetch::testing::{Host, Reply};
 use smart_fetch::{Error, Result};
@@ -63,9 +64,9 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Times of this server: UTC, to the second, so that they compare as text, whatever the zone is written like.
-fn plain(time: &str) -> String {
-    time.get(..19).unwrap_or_default().to_owned()
+/// Times of this server, in seconds.
+fn plain(time: &str) -> i64 {
+    FhirTime::parse(time).map_or(i64::MAX, |time| time.millis(0).div_euclid(1000))
 }
 
 impl Ehr {

@@ -264,7 +264,7 @@ fn what_is_deleted_while_an_export_runs_is_gone_after_reconciling() {
 }
 
 /// What a merge of the folder holds.
-fn merged(host: &Host) -> std::collections::BTreeMap<String, serde_json::Value> {
+pub fn merged(host: &Host) -> std::collections::BTreeMap<String, serde_json::Value> {
     let mut target = Host::new();
     target.source = Some(host.storage.clone());
     let config = LocalConfig { compress: false, folder: None };

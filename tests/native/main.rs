@@ -42,3 +42,4 @@ mod single;
 mod smart_server;
 mod smoke;
 mod verify;
+mod years;
