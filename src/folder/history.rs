@@ -8,6 +8,7 @@ use super::ledger::{JobState, Ledger};
 use super::managed::{Subfolder, subfolders};
 use super::metadata::{Kind, Metadata};
 use crate::Result;
+use crate::crawl::state::Stage;
 use crate::fhir::instant;
 use crate::platform::Storage;
 
@@ -32,6 +33,8 @@ pub struct Export {
     torn: BTreeSet<String>,
     /// Files of what changed while it ran: newer than its others.
     later: BTreeSet<String>,
+    /// By type that lacks some patients though everybody was asked, the day on which its crawl began.
+    lacking: Map<String, Value>,
 }
 
 /// All exports, newest first.
@@ -77,8 +80,12 @@ impl Export {
             torn.extend(types.filter(|(name, _)| !done.contains_key(*name)).map(|(name, _)| name.clone()));
         }
         let request = ledger.jobs.iter().rfind(|job| job.state != JobState::Abandoned).map(|job| job.request.clone());
+        let mut lacking = Map::new();
+        for state in ledger.crawl.iter().flat_map(|crawl| &crawl.types).filter(|state| state.stage == Stage::Partial) {
+            lacking.insert(state.resource_type.clone(), Value::from(state.start.get(..10)));
+        }
         let crawled = ledger.crawl.map(|crawl| crawl.request).filter(|request| !request.is_null());
-        Ok(Self { folder, metadata, request, crawled, times, torn, later })
+        Ok(Self { folder, metadata, request, crawled, times, torn, later, lacking })
     }
 
     /// The filters of a type (none: all of it); `None` if the export is not about the type.
@@ -141,6 +148,13 @@ impl Export {
     /// Whether a file, by its path in the export's folder, is of what changed while the export ran.
     pub fn is_later(&self, path: &str) -> bool {
         self.later.contains(path)
+    }
+
+    /// Whether all that these types lack is patients who could not be had on a day before `today`.
+    pub fn lacks_patients_of_before(&self, types: &[String], today: &str) -> bool {
+        let is_old = |t: &String| self.lacking.get(t).and_then(Value::as_str).is_some_and(|day| day < today);
+        let mut left = types.iter().filter(|t| self.done(t).is_none()).peekable();
+        left.peek().is_some() && left.all(is_old)
     }
 
     /// Whether some files of a type are here that a resumed job may replace or remove.

@@ -364,8 +364,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             // Who they are is not known yet: a crawl of some of them would pass for a crawl of all.
             return Ok(());
         }
-        if self.absent() > 0 && (self.cohort.is_empty() || self.plan.since.is_some() && self.before.is_some()) {
-            // Who is new, and has a history from before that time, is known when all Patients are here.
+        if self.absent() > 0 && self.cohort.is_empty() {
             return Ok(());
         }
         let cohort = std::mem::take(&mut self.cohort);
@@ -450,7 +449,8 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         };
         match fetch.run().await? {
             Fetched::Kept { file, unknown } => {
-                if resource_type == "Patient" && file.is_whole() {
+                if resource_type == "Patient" {
+                    // Also where some are missing: who is here and new gets a history now, the others when they come.
                     self.compare_patients().await?;
                 }
                 file.finish().await?;

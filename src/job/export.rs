@@ -296,7 +296,11 @@ impl<'a, P: Platform> Choice<'a, P> {
         let found = if self.is_crawl { &newest.crawled } else { &newest.request };
         let is_same = found.as_ref().is_none_or(|found| found == self.request);
         // An increment that is done is followed by another one. Unlike the reference's, it is done with its last step.
-        let is_over = || newest.is_complete() && adjusted.types.iter().all(|t| newest.done(t).is_some());
+        // Nor does it wait for patients who may never be had: on another day, what is new by then is asked for, of them too.
+        let is_over = || {
+            newest.is_complete() && adjusted.types.iter().all(|t| newest.done(t).is_some())
+                || newest.lacks_patients_of_before(&adjusted.types, &today(self.platform.clock()))
+        };
         if !fits || !is_same || plan.since.as_deref() == Some("auto") && is_over() {
             return Ok(None);
         }

@@ -274,8 +274,36 @@ fn a_new_patient_whose_patient_comes_late_gets_a_history() {
     });
     let second = of_ids(&["p1", "p2", "p3"], named(auto(TYPES), "two"));
     assert_eq!(export(&host, &second).unwrap().exit_status, 3);
+    assert!(seen_by_reader(&host).contains_key("Condition/c2"), "the others are not kept waiting");
     broken.set(false);
     let report = export(&host, &second).unwrap();
     assert_eq!((report.exit_status, report.new_patients), (0, 2));
     assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]), "{:?}", searches(&host));
+}
+
+#[test]
+fn one_patient_who_can_never_be_had_keeps_no_increment_from_the_others() {
+    let ehr = start();
+    let host = ehr.host();
+    let day = |number: i64| host.clock.set_millis(1_767_323_045_000 + number * 86_400_000);
+    export(&host, &crawl(config(TYPES))).unwrap();
+    ehr.0.borrow_mut().broken = vec!["p2".into()];
+    day(1);
+    ehr.at("2026-01-03T00:00:00Z").put("Condition/two", of("p2"));
+    let report = export(&host, &crawl(auto(TYPES))).unwrap();
+    assert_eq!((report.exit_status, report.folder.as_str()), (3, "002.2026-01-02"));
+    // Again on the same day: just who is missing.
+    let before = searches(&host).len();
+    let report = export(&host, &crawl(auto(TYPES))).unwrap();
+    assert_eq!((report.folder.as_str(), searches(&host).len() - before), ("002.2026-01-02", 1));
+    // On another day, what is new by then.
+    day(2);
+    ehr.at("2026-01-04T00:00:00Z").put("Condition/new", of("p1"));
+    let report = export(&host, &crawl(auto(TYPES))).unwrap();
+    assert_eq!((report.exit_status, report.folder.as_str()), (3, "003.2026-01-03"));
+    assert!(seen_by_reader(&host).contains_key("Condition/new"));
+    day(3);
+    ehr.0.borrow_mut().broken.clear();
+    assert_eq!(export(&host, &crawl(auto(TYPES))).unwrap().exit_status, 0);
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]));
 }
