@@ -45,7 +45,7 @@ export interface CrawlReport {
   missing: Record<string, number>;
   /** The first of them, and why. */
   missingExamples: { type: string; patient: string; problem: string }[];
-  /** Ids that the server has no Patient for. */
+  /** Ids that the server has no Patient for: they make the crawl incomplete, and the next run asks for just those again. */
   unknownPatients: string[];
   /** Files of the bulk export of Patients that could not be had: then nothing else was tried. */
   patientsProblem: { name: string; url: string; problem: string }[];

@@ -55,17 +55,21 @@ export function printCrawlProblems(report, output) {
   const errors = report.issues.filter(isError);
   if (errors.length > 0) output.error(`Errors occurred during export:${list(errors.map((issue) => issue.text), report.errors)}`);
   const missing = Object.values(report.missing).reduce((total, count) => total + count, 0);
-  const { patientsProblem, missingExamples } = report;
+  const { patientsProblem, missingExamples, unknownPatients } = report;
   if (patientsProblem.length > 0) {
     output.error(`Files that could not be had:${list(patientsProblem.map(({ name, problem }) => `${name}: ${problem}`))}`);
   }
   if (missing > 0) {
     output.error(`Patients that could not be had:${list(missingExamples.map(({ type, patient, problem }) => `${type} of ${patient}: ${problem}`), missing)}`);
   }
+  if (unknownPatients.length > 0) output.error(`IDs that the server has no Patient for:${list(unknownPatients)}`);
   if (report.verdict === 'withErrors') {
     output.error(`Finished with errors: the server reported ${plural(report.errors, 'error')}. Everything that it offered is here.`);
   } else if (patientsProblem.length > 0) {
     output.error('Finished, but not all Patients could be had, so nothing else was searched for. Run the same command again.');
+  } else if (missing === 0) {
+    const what = unknownPatients.length === 1 ? '1 ID' : `${formatCount(unknownPatients.length)} IDs`;
+    output.error(`Finished, but the server does not know ${what}. Check the IDs, and --id-system; the same command asks for just those again.`);
   } else {
     const types = Object.entries(report.missing).map(([type, count]) => `${oneLine(type)} of ${plural(count, 'patient')}`);
     output.error(`Finished, but some data are missing: ${types.join(', ')}. Run the same command again to get just those.`);

@@ -109,6 +109,11 @@ pub fn fingerprint(ids: &[String]) -> String {
     format!("{}-{hash:016x}", ids.len())
 }
 
+/// How many patients a cohort has, by its fingerprint.
+pub(super) fn count(fingerprint: &str) -> u32 {
+    fingerprint.split('-').next().and_then(|count| count.parse().ok()).unwrap_or_default()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -74,12 +74,7 @@ pub struct Fetch<'a, 'p, P: Platform> {
 /// What came of it.
 pub enum Fetched<'a, 'p, P: Platform> {
     /// The type's file has its name; the ledger does not know yet.
-    Kept {
-        /// What there is to finish.
-        file: Box<TypeFile<'a, 'p, P>>,
-        /// Ids that no Patient was found for.
-        unknown: Vec<String>,
-    },
+    Kept(Box<TypeFile<'a, 'p, P>>),
     /// The server knows no such type, or no such search.
     Refused(Error),
 }
@@ -99,7 +94,6 @@ struct Work<'a, 'b, 'p, P: Platform> {
     streak: u32,
     served: bool,
     warned: usize,
-    unknown: Vec<String>,
     progress_due: i64,
 }
 
@@ -117,8 +111,7 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
     /// What stops the whole crawl; what is here is safe then.
     pub async fn run(&self) -> Result<Fetched<'a, 'p, P>> {
         let file = TypeFile::open(self).await?;
-        let mut work =
-            Work { fetch: self, file, streak: 0, served: false, warned: 0, unknown: Vec::new(), progress_due: 0 };
+        let mut work = Work { fetch: self, file, streak: 0, served: false, warned: 0, progress_due: 0 };
         let ended = if work.file.is_closing() { Ok(Next::On) } else { work.all().await };
         match ended {
             Ok(Next::Refused(error)) => {
@@ -134,10 +127,9 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
         }
         work.note_missing();
         work.tell(true);
-        let unknown = std::mem::take(&mut work.unknown);
         let mut file = work.file;
         file.close(self.cohort.len() as u64 + self.absent).await?;
-        Ok(Fetched::Kept { file: Box::new(file), unknown })
+        Ok(Fetched::Kept(Box::new(file)))
     }
 
     /// Asks for some patients. Several are asked for in one search, where the server can do that.
@@ -252,7 +244,7 @@ impl<P: Platform> Work<'_, '_, '_, P> {
             self.file.done.insert(position);
             self.file.failed.remove(position);
             if !found {
-                self.unknown.push(self.fetch.id(position).to_owned());
+                self.file.unknown.insert(position);
             }
         }
         Ok(Next::On)

@@ -67,6 +67,11 @@ impl Positions {
         }
     }
 
+    /// All positions, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.runs.iter().flat_map(|&(first, last)| first..=last)
+    }
+
     /// How many positions there are.
     pub fn len(&self) -> u64 {
         self.runs.iter().map(|&(first, last)| u64::from(last - first) + 1).sum()

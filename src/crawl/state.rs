@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cohort;
 use super::positions::Positions;
 use crate::platform::transfer::Issue;
 
@@ -75,6 +76,12 @@ pub struct TypeState {
     /// Patients who could not be had, and whose error is recorded.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub failed: String,
+    /// Of Patients: ids that the server has none for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unknown: String,
+    /// The time to which the type was done before it was gone back to, for patients whom the server did not know then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
     /// How many patients are missing.
     #[serde(skip_serializing_if = "is_zero")]
     pub missing: u64,
@@ -100,6 +107,13 @@ impl TypeState {
         Some((Positions::parse(&self.done)?, Positions::parse(&self.failed)?))
     }
 
+    /// The type was done to `time`, but not for everybody who is known by now.
+    pub fn reopen(&mut self, time: &str) {
+        let mut done = Positions::default();
+        (0..cohort::count(&self.cohort)).for_each(|position| done.insert(position));
+        (self.stage, self.done, self.until) = (Stage::Partial, done.to_string(), Some(time.to_owned()));
+    }
+
     /// The type is done: what only matters until then is dropped.
     pub fn end(&mut self) {
         *self = Self {
@@ -110,6 +124,7 @@ impl TypeState {
             file: std::mem::take(&mut self.file),
             bytes: self.bytes,
             resources: self.resources,
+            unknown: std::mem::take(&mut self.unknown),
             errors: self.errors,
             issues: std::mem::take(&mut self.issues),
             ..Self::default()

@@ -1,5 +1,7 @@
 //! The file of one type while it grows: its rows, its OperationOutcomes, and the ledger that says who is in it.
 
+use serde_json::Value;
+
 use super::chain::Harvest;
 use super::cohort;
 use super::fetch::Fetch;
@@ -24,6 +26,10 @@ pub struct TypeFile<'a, 'p, P: Platform> {
     pub(super) state: TypeState,
     pub(super) done: Positions,
     pub(super) failed: Positions,
+    /// Ids that the server has no Patient for; they are among those who are done.
+    pub(super) unknown: Positions,
+    /// Whether it has a Patient for any.
+    knows_nobody: bool,
     pub(super) newest: Newest,
     rows: Option<RowWriter<'p, P::Storage>>,
     outcomes: Option<RowWriter<'p, P::Storage>>,
@@ -41,6 +47,11 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
         let known = folder.ledger().crawl.as_ref().and_then(|crawl| crawl.of(resource_type)).cloned();
         let storage = platform.storage();
         if let Some(mut state) = known {
+            let until = folder.metadata().done().get(resource_type).and_then(Value::as_str).map(str::to_owned);
+            if let Some(time) = until.filter(|_| state.stage == Stage::Done) {
+                state.reopen(&time);
+                folder.change(|metadata| metadata.unmark_done(resource_type));
+            }
             if state.cohort != fingerprint {
                 follow(fetch, &mut state).await?;
             }
@@ -82,6 +93,8 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
             state,
             done,
             failed,
+            unknown: Positions::default(),
+            knows_nobody: false,
             rows: None,
             outcomes: None,
             outcomes_name: String::new(),
@@ -93,8 +106,14 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
     /// Goes on where `state` says that the type stands; `None` if the files are not as it says.
     async fn resume(platform: &'p P, folder: &'a OutputFolder<'p, P>, state: TypeState) -> Result<Option<Self>> {
         let storage = platform.storage();
-        let Some((done, failed)) = state.positions() else { return Ok(None) };
+        let Some((mut done, failed)) = state.positions() else { return Ok(None) };
+        let Some(mut unknown) = Positions::parse(&state.unknown) else { return Ok(None) };
+        if state.stage == Stage::Partial {
+            // The server may know them by now.
+            std::mem::take(&mut unknown).iter().for_each(|position| done.remove(position));
+        }
         let mut file = Self::over(platform, folder, state, done, failed);
+        file.unknown = unknown;
         let size = storage.stat(&file.state.file).await?.map(|entry| entry.size);
         let is_closing = file.state.stage == Stage::Closing;
         if let Some((name, length)) = file.state.outcomes.clone() {
@@ -191,14 +210,19 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
             self.state.outcomes = Some((name, length));
         }
         self.state.stage = stage;
-        self.state.done = self.done.to_string();
-        self.state.failed = self.failed.to_string();
-        self.state.newest = self.newest.text().map(str::to_owned);
+        self.note_positions();
         self.save().await?;
         self.known = true;
         let now = clock.now_millis();
         self.due = now + CHECKPOINT_MILLIS.max(CHECKPOINT_SHARE * (now - began));
         Ok(())
+    }
+
+    fn note_positions(&mut self) {
+        self.state.done = self.done.to_string();
+        self.state.failed = self.failed.to_string();
+        self.state.unknown = self.unknown.to_string();
+        self.state.newest = self.newest.text().map(str::to_owned);
     }
 
     async fn save(&self) -> Result<()> {
@@ -230,25 +254,25 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
         self.state.part = None;
         self.state.outcomes = None;
         self.state.missing = patients.saturating_sub(self.done.len());
+        self.knows_nobody = !self.unknown.is_empty() && self.unknown.len() == patients;
         Ok(())
     }
 
-    /// Whether nobody is missing.
+    /// Whether nobody is missing. Ids that the server does not know are not missing, unless they are all that was asked for:
+    /// then a slip is more likely than that everybody is gone.
     pub(crate) fn is_whole(&self) -> bool {
-        self.state.missing == 0
+        self.state.missing == 0 && !self.knows_nobody
     }
 
     /// The type is done if nobody is missing; else the next run goes on.
     pub(crate) async fn finish(mut self) -> Result<()> {
+        self.note_positions();
         if self.is_whole() {
-            let time = self.newest.or_start(&self.state.start);
+            let time = self.state.until.take().unwrap_or_else(|| self.newest.or_start(&self.state.start));
             self.folder.change(|metadata| metadata.mark_done(&self.state.resource_type, &time));
             self.state.end();
         } else {
             self.state.stage = Stage::Partial;
-            self.state.done = self.done.to_string();
-            self.state.failed = self.failed.to_string();
-            self.state.newest = self.newest.text().map(str::to_owned);
         }
         self.save().await
     }
@@ -266,9 +290,8 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
 /// Takes a state over to a cohort that has grown by Patients who could not be had before: they come last in their file, so
 /// that the cohort of before is the beginning of it.
 async fn follow<P: Platform>(fetch: &Fetch<'_, '_, P>, state: &mut TypeState) -> Result<()> {
-    let count = state.cohort.split('-').next().and_then(|count| count.parse().ok()).unwrap_or_default();
-    let before = cohort::patients(fetch.client.platform().storage(), count).await?;
-    let Some(old) = state.positions().filter(|_| cohort::fingerprint(&before) == state.cohort) else { return Ok(()) };
+    let before = beginning(fetch.client.platform().storage(), &state.cohort).await?;
+    let Some((before, old)) = before.zip(state.positions()) else { return Ok(()) };
     let (mut done, mut failed) = (Positions::default(), Positions::default());
     for (id, place) in before.iter().zip(0..) {
         let Ok(now) = fetch.cohort.binary_search(id) else { return Ok(()) };
@@ -283,6 +306,12 @@ async fn follow<P: Platform>(fetch: &Fetch<'_, '_, P>, state: &mut TypeState) ->
     (state.done, state.failed) = (done.to_string(), failed.to_string());
     fetch.fingerprint.clone_into(&mut state.cohort);
     Ok(())
+}
+
+/// The cohort that has the fingerprint, if the Patients here began with it.
+pub(crate) async fn beginning<S: Storage>(storage: &S, fingerprint: &str) -> Result<Option<Vec<String>>> {
+    let before = cohort::patients(storage, cohort::count(fingerprint) as usize).await?;
+    Ok(Some(before).filter(|before| cohort::fingerprint(before) == fingerprint))
 }
 
 /// Changes the crawl's part of the ledger.

@@ -111,6 +111,14 @@ impl Metadata {
         self.set("done", done);
     }
 
+    /// Takes back that a type is done.
+    pub fn unmark_done(&mut self, resource_type: &str) {
+        let mut done = self.done();
+        if done.shift_remove(resource_type).is_some() {
+            self.set("done", done);
+        }
+    }
+
     /// The text to write, if anything changed since the last one; [`write()`] writes it.
     pub fn render(&mut self, clock: &impl Clock) -> Result<Option<String>> {
         if !self.changed {

@@ -31,6 +31,7 @@ use crate::config::{BulkConfig, ExportConfig, Level, ServerConfig, SinceMode};
 use crate::crawl::cohort;
 use crate::crawl::fetch::{By, Fetch, Fetched};
 use crate::crawl::plan::{Searches, is_unsearchable};
+use crate::crawl::positions::Positions;
 use crate::crawl::type_file;
 use crate::event::{Event, Phase};
 use crate::fhir::capability::Capability;
@@ -294,6 +295,12 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         if wants_patients(self.config, &self.plan) {
             // They are done before the job is deleted on the server: a run that was killed in between still has to.
             let is_open = ids.is_empty() && self.folder.metadata().get("bulk-status").is_some();
+            // A Bundle has taken the place of the file that they would be added to.
+            let unknown = if self.config.bulk.bundle { 0 } else { self.unknown(&ids).len() };
+            if unknown > 0 {
+                self.note(format!("Asking again for {unknown} IDs that the server did not know."));
+            }
+            let is_open = is_open || unknown > 0;
             if self.folder.metadata().done().contains_key("Patient") && !is_open {
                 if is_asked {
                     self.note("Skipping Patient, already done.");
@@ -316,10 +323,12 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         if patients > 0 {
             type_file::change(&self.folder, |crawl| crawl.patients = patients);
         }
+        self.note_unknown(&ids);
         let done = self.folder.metadata().done();
         // A folder in which all is done may hold a Bundle in place of the Patients.
         let is_needed = !self.plan.types.iter().all(|t| done.contains_key(t));
-        if self.cohort.is_empty() && is_needed && self.report.patients_problem.is_empty() && self.absent() == 0 {
+        let is_explained = !self.report.patients_problem.is_empty() || !self.report.unknown_patients.is_empty();
+        if self.cohort.is_empty() && is_needed && !is_explained && self.absent() == 0 {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 "crawl",
@@ -367,6 +376,9 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         if self.absent() > 0 && self.cohort.is_empty() {
             return Ok(());
         }
+        if self.cohort.is_empty() && !self.report.unknown_patients.is_empty() {
+            return Ok(());
+        }
         let cohort = std::mem::take(&mut self.cohort);
         let fingerprint = cohort::fingerprint(&cohort);
         let result = self.each_type(&cohort, &fingerprint, whole).await;
@@ -387,12 +399,12 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         whole: &dyn Fn(&str, &str) -> bool,
     ) -> Result<()> {
         for resource_type in self.plan.types.clone().iter().filter(|t| *t != "Patient") {
-            if self.folder.metadata().done().contains_key(resource_type) {
-                if !cohort.is_empty() {
-                    self.check_cohort(resource_type, fingerprint)?;
-                }
+            let is_done = self.folder.metadata().done().contains_key(resource_type);
+            if is_done && (cohort.is_empty() || !self.lacks_patients(resource_type, fingerprint).await?) {
                 self.note(format!("Skipping {resource_type}, already done."));
-            } else if is_unsearchable(self.capability, resource_type) {
+                continue;
+            }
+            if is_unsearchable(self.capability, resource_type) {
                 self.note(format!(
                     "Skipping {resource_type}, Epic does not support searching by patient, so they will have to be hydrated \
                      instead."
@@ -408,12 +420,19 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         Ok(())
     }
 
-    /// Refuses a folder in which a type is done for other patients.
-    fn check_cohort(&self, resource_type: &str, fingerprint: &str) -> Result<()> {
-        let ledger = self.folder.ledger();
-        let state = ledger.crawl.as_ref().and_then(|crawl| crawl.of(resource_type));
-        if state.is_none_or(|state| state.cohort == fingerprint) {
-            return Ok(());
+    /// Whether a type is done for those only whom the server knew then.
+    ///
+    /// # Errors
+    /// `Mismatch` for a folder in which it is done for other patients.
+    async fn lacks_patients(&self, resource_type: &str, fingerprint: &str) -> Result<bool> {
+        let found = {
+            let ledger = self.folder.ledger();
+            let state = ledger.crawl.as_ref().and_then(|crawl| crawl.of(resource_type));
+            state.map(|state| state.cohort.clone())
+        };
+        let Some(found) = found.filter(|found| found != fingerprint) else { return Ok(false) };
+        if type_file::beginning(self.platform.storage(), &found).await?.is_some() {
+            return Ok(true);
         }
         let message = format!("{resource_type} was crawled for other patients than those of now.");
         Err(Error::new(ErrorKind::Mismatch, "open folder", message)
@@ -448,13 +467,12 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             ever_served: &self.ever_served,
         };
         match fetch.run().await? {
-            Fetched::Kept { file, unknown } => {
+            Fetched::Kept(file) => {
                 if resource_type == "Patient" {
                     // Also where some are missing: who is here and new gets a history now, the others when they come.
                     self.compare_patients().await?;
                 }
                 file.finish().await?;
-                self.note_unknown(unknown);
             }
             Fetched::Refused(error) => {
                 let message = format!("Skipping {resource_type} because the server does not support it.");
@@ -485,7 +503,16 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         }
     }
 
-    fn note_unknown(&mut self, unknown: Vec<String>) {
+    /// The ids that the server had no Patient for when it was asked last.
+    fn unknown(&self, ids: &[String]) -> Vec<String> {
+        let ledger = self.folder.ledger();
+        let state = ledger.crawl.as_ref().and_then(|crawl| crawl.of("Patient"));
+        let unknown = state.and_then(|state| Positions::parse(&state.unknown)).unwrap_or_default();
+        unknown.iter().filter_map(|position| ids.get(position as usize).cloned()).collect()
+    }
+
+    fn note_unknown(&mut self, ids: &[String]) {
+        let unknown = self.unknown(ids);
         if unknown.is_empty() {
             return;
         }

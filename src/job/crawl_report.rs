@@ -36,7 +36,7 @@ pub struct CrawlReport {
     pub missing: BTreeMap<String, u64>,
     /// The first of them, and why.
     pub missing_examples: Vec<Missing>,
-    /// Ids that the server has no Patient for.
+    /// Ids that the server has no Patient for; they make the crawl incomplete, and the next run asks for them again.
     pub unknown_patients: Vec<String>,
     /// Files of the bulk export of Patients that could not be had: then nothing else was tried.
     pub patients_problem: Vec<FailedFile>,
@@ -50,6 +50,17 @@ impl CrawlReport {
     /// Takes over what came of the bulk export of Patients.
     pub(super) fn take_patients(&mut self, bulk: &BulkReport) {
         self.patients_problem.clone_from(&bulk.failed);
+    }
+
+    /// Whether everything is here of those whom the server knows.
+    fn has_all(&self) -> bool {
+        self.missing.is_empty() && self.patients_problem.is_empty()
+    }
+
+    /// Whether no later run is due: a patient whom the server does not know keeps no folder from being complete, but nobody at
+    /// all does.
+    pub(super) fn is_settled(&self) -> bool {
+        self.has_all() && (self.patients > 0 || self.unknown_patients.is_empty())
     }
 
     /// Reads the ledger.
@@ -85,7 +96,7 @@ impl CrawlReport {
         self.issues.extend(others);
         self.issues.dedup();
         self.issues.truncate(EXAMPLES);
-        self.verdict = if !self.missing.is_empty() || !self.patients_problem.is_empty() {
+        self.verdict = if !self.has_all() || !self.unknown_patients.is_empty() {
             Verdict::Incomplete
         } else if self.errors > 0 {
             Verdict::WithErrors

@@ -323,7 +323,7 @@ async fn finish<P: Platform>(
     report.new_patients = current.new_patients().count() as u64;
     note_gone(platform, config, plan, &history, current, report).await?;
     report.links = links::renew(platform).await?;
-    if report.verdict != Verdict::Incomplete {
+    if report.verdict != Verdict::Incomplete || report.crawl.as_ref().is_some_and(CrawlReport::is_settled) {
         let folder = OutputFolder::open(&inside).await?;
         folder.change(|metadata| metadata.set("complete", true));
         folder.save().await?;

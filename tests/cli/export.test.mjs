@@ -105,6 +105,20 @@ test('ids are crawled, and refused where a bulk export would get others too', as
   assert.deepEqual((await lines(join(out, sub, 'Patient.ndjson.gz'))).map((patient) => patient.id), [id]);
 });
 
+test('ids that the server does not know are no success', async (t) => {
+  const server = await sandbox(t);
+  const folder = await scratch(t);
+  for (const [name, ...args] of [['crawl'], ['crawl', '--id-system', 'urn:wrong'], ['export', '--hydration-tasks', 'none']]) {
+    const command = [name, join(folder, [name, ...args].join('-').replaceAll(':', '')), '--fhir-url', server.url, '--type', 'Patient', ...QUICK, '--id-list', `${patientIds()[0]},nope`, ...args];
+    for (const time of ['once', 'again']) {
+      const { code, stderr, stdout } = await run(command);
+      assert.equal(code, 3, `${command} ${time}: ${stderr}`);
+      assert.match(stderr, /IDs that the server has no Patient for:\n.* - nope\nFinished, but the server does not know (1 ID|2 IDs)\. .*\n$/s);
+      assert.doesNotMatch(stdout, /Done/);
+    }
+  }
+});
+
 test('reset-symlinks makes links anew and says nothing', async (t) => {
   const server = await sandbox(t);
   const out = join(await scratch(t), 'out');

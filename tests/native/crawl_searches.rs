@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use smart_fetch::ErrorKind;
 use smart_fetch::config::{AuthConfig, CohortConfig, ExportConfig, Level, SinceMode};
 use smart_fetch::event::Event;
-use smart_fetch::job::Verdict;
+use smart_fetch::job::{self, Verdict};
 use smart_fetch::testing::{Host, MemoryStorage, Reply};
 
 use crate::crawl::{bundle, config, crawl, expected, ids, leftovers, metadata, no_faults, serve, statement};
@@ -165,10 +165,94 @@ fn ids_that_nobody_has_are_named() {
     let mut config = config(3, &["Patient", "Condition"]);
     config.cohort.ids.extend(["nobody".into(), "Patient/p001".into(), String::new()]);
     let report = crawl(&host, &config).unwrap();
-    assert_eq!((report.verdict, report.unknown_patients), (Verdict::Complete, vec!["nobody".to_owned()]));
+    assert_eq!((report.verdict, report.unknown_patients), (Verdict::Incomplete, vec!["nobody".to_owned()]));
     assert_eq!(host.http.seen_with("Patient?_id=nobody").len(), 2, "in the list, and on its own");
     assert_eq!(ids(&host, "Patient.ndjson"), ["p000", "p001", "p002"]);
     assert!(host.warnings().contains(&"patient-unknown".to_owned()));
+}
+
+/// A server of four patients, the last of whom it knows only when told.
+fn late_patient(host: &Host) -> Rc<Cell<bool>> {
+    let knows = Rc::new(Cell::new(false));
+    let is_known = knows.clone();
+    serve(host, 4, move |kind, id, _| {
+        let hit = kind == "Patient" && id.contains("p003") && !is_known.get();
+        let rest: Vec<String> = id.split(',').filter(|id| *id != "p003").map(str::to_owned).collect();
+        hit.then(|| Reply::json(200, &bundle("Patient", &rest, None)))
+    });
+    knows
+}
+
+#[test]
+fn ids_that_nobody_has_are_asked_for_again_alone_and_come_with_all_that_is_theirs() {
+    let host = Host::new();
+    let knows = late_patient(&host);
+    let config = config(4, &["Patient", "Condition"]);
+    let report = crawl(&host, &config).unwrap();
+    assert_eq!((report.verdict, report.exit_status, report.patients), (Verdict::Incomplete, 3, 3));
+    let state = metadata(&host);
+    assert_eq!((&state["complete"], state["done"].as_object().unwrap().len()), (&json!(true), 2), "nobody else waits");
+    for _ in 0..2 {
+        let seen = host.http.seen().len();
+        let again = crawl(&host, &config).unwrap();
+        assert_eq!((again.exit_status, again.unknown_patients), (3, vec!["p003".to_owned()]));
+        assert_eq!(host.http.seen().len() - seen, 2, "CapabilityStatement, p003");
+        assert_eq!(metadata(&host)["done"], state["done"]);
+    }
+    knows.set(true);
+    let seen = host.http.seen_with("Condition?").len();
+    let whole = crawl(&host, &config).unwrap();
+    assert_eq!((whole.verdict, whole.patients, whole.unknown_patients.len()), (Verdict::Complete, 4, 0));
+    assert_eq!(host.http.seen_with("Condition?").len() - seen, 2, "two pages, of p003");
+    assert_eq!(ids(&host, "Condition.ndjson"), expected(0..4));
+    assert_eq!(metadata(&host)["done"], state["done"], "the others are not newer for it");
+    assert_eq!(crawl(&host, &config).unwrap().exit_status, 0);
+}
+
+#[test]
+fn a_kill_while_a_patient_is_added_loses_and_doubles_nothing() {
+    let config = config(4, &["Patient", "Condition"]);
+    let begin = || {
+        let host = Host::new();
+        let knows = late_patient(&host);
+        crawl(&host, &config).unwrap();
+        knows.set(true);
+        host
+    };
+    let whole = begin();
+    let before = whole.storage.calls();
+    crawl(&whole, &config).unwrap();
+    let calls = whole.storage.calls() - before;
+    assert!(calls > 30, "{calls}");
+    for call in 1..=calls {
+        let host = begin();
+        host.storage.kill_at(call);
+        assert!(host.run_until_killed(job::crawl(&host, &config, std::future::pending())).is_none(), "call {call}");
+        host.storage.revive();
+        let host = host.restarted();
+        let report = crawl(&host, &config).unwrap_or_else(|error| panic!("call {call}: {error}"));
+        assert_eq!((report.verdict, report.patients), (Verdict::Complete, 4), "call {call}");
+        assert_eq!(ids(&host, "Condition.ndjson"), expected(0..4), "call {call}");
+        assert_eq!(host.storage.paths(), whole.storage.paths(), "call {call}");
+    }
+}
+
+#[test]
+fn nobody_at_all_is_no_success() {
+    for types in [&["Patient"][..], &["Patient", "Condition"]] {
+        let host = Host::new();
+        serve(&host, 3, no_faults);
+        let mut config = config(0, types);
+        config.cohort.ids = vec!["x1".into(), "x2".into()];
+        for _ in 0..2 {
+            let report = crawl(&host, &config).unwrap();
+            assert_eq!(
+                (report.verdict, report.exit_status, report.unknown_patients.len()),
+                (Verdict::Incomplete, 3, 2)
+            );
+            assert_eq!((metadata(&host).get("done"), metadata(&host).get("complete")), (None, None));
+        }
+    }
 }
 
 #[test]

@@ -115,6 +115,34 @@ fn ids_mean_a_crawl_of_these_patients_and_no_others() {
 }
 
 #[test]
+fn an_id_that_nobody_has_holds_up_nothing_and_gets_a_history_when_it_is_known() {
+    let ehr = start();
+    let host = ehr.host();
+    let of_ids = |ids: &[&str], config: ExportConfig| {
+        let mut config = crawl(config);
+        config.cohort.ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        config
+    };
+    let ids = ["p1", "p2", "p3", "p4"];
+    let report = export(&host, &of_ids(&ids, named(config(TYPES), "one"))).unwrap();
+    assert_eq!((report.verdict, report.exit_status), (Verdict::Incomplete, 3));
+    assert_eq!(metadata(&host, "001.one")["complete"], true);
+    // A slip in the ids is no news of anybody's end.
+    let slip = export(&host, &of_ids(&["q1", "q2"], named(config(TYPES), "slip"))).unwrap();
+    assert_eq!((slip.exit_status, slip.gone.len(), metadata(&host, "002.slip").get("complete")), (3, 0, None));
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]));
+    ehr.at("2026-02-01T00:00:00Z").put("Condition/c4", of("p1"));
+    assert_eq!(export(&host, &of_ids(&ids, named(auto(TYPES), "two"))).unwrap().exit_status, 3);
+    assert_eq!(metadata(&host, "003.two")["complete"], true);
+    // With a history from before.
+    ehr.at("2025-01-01T00:00:00Z").put("Patient/p4", json!({})).put("Condition/old", of("p4"));
+    ehr.at("2026-03-01T00:00:00Z");
+    let report = export(&host, &of_ids(&ids, named(auto(TYPES), "three"))).unwrap();
+    assert_eq!((report.exit_status, report.new_patients), (0, 1));
+    assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]));
+}
+
+#[test]
 fn a_patient_that_cannot_be_had_hides_nothing_and_is_asked_for_again() {
     let ehr = start();
     let host = ehr.host();
