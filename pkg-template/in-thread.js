@@ -7,7 +7,7 @@ import { SmartFetchError } from './errors.js';
 import { folderJobs } from './folder-jobs.js';
 import { Folder } from './folder.js';
 import { loadKeys } from './keys/webcrypto.js';
-import { LocalAccess } from './local.js';
+import { LocalAccess, relink } from './local.js';
 import { runner } from './run.js';
 import { smartApp } from './smart-app.js';
 import { copyAll } from './storage/copy.js';
@@ -40,12 +40,16 @@ export function inThread(environment, readPem) {
 
   /**
    * @param {Backend} from
-   * @param {Backend} to
+   * @param {AnyFolder} to
    * @param {import('./index.d.ts').CopyOptions} options
+   * @param {boolean} [isPicked] links of `from` may not show
    */
-  const copy = async (from, to, options) => {
+  const copy = async (from, to, options, isPicked = false) => {
     try {
-      return await copyAll(from, to, control(options));
+      const access = /** @type {LocalAccess} */ (/** @type {Folder} */ (to).access);
+      const copied = await copyAll(from, access.backend, control(options));
+      if (isPicked) await relink(run, access);
+      return copied;
     } catch (error) {
       throw SmartFetchError.from(error, 'copy');
     }
@@ -97,7 +101,7 @@ export function inThread(environment, readPem) {
      * @param {AnyFolder} to
      * @param {import('./index.d.ts').CopyOptions} [options]
      */
-    copyFolder: (from, to, options = {}) => copy(backendOf(from), backendOf(to), options),
+    copyFolder: (from, to, options = {}) => copy(backendOf(from), to, options, from.storage === 'picked'),
     /**
      * Takes in a folder that was made elsewhere.
      * @param {AnyFolder} folder
@@ -105,6 +109,8 @@ export function inThread(environment, readPem) {
      * @param {import('./index.d.ts').CopyOptions} [options]
      */
     importFolder: async (folder, source, options = {}) =>
-      copy(source instanceof Folder ? backendOf(source) : new FilesFolder(folderOf(/** @type {Iterable<File>} */ (source))), backendOf(folder), options),
+      (source instanceof Folder
+        ? copy(backendOf(source), folder, options, source.storage === 'picked')
+        : copy(new FilesFolder(folderOf(/** @type {Iterable<File>} */ (source))), folder, options, true)),
   };
 }

@@ -115,3 +115,17 @@ export class LocalAccess {
     for (const name of ['log.ndjson', '.metadata.tmp', '.metadata']) await this.backend.remove(name);
   }
 }
+
+/**
+ * Makes the links of a managed folder that was taken in from picked files: browsers show a page no links, or the files behind them.
+ * @param {ReturnType<typeof import('./run.js').runner>} run
+ * @param {LocalAccess} access
+ */
+export async function relink(run, access) {
+  if ((await access.view()).kind !== 'managed') return;
+  const call = /** @type {import('./client.js').Call} */ ({ operation: 'resetLinks', config: {}, clients: [], workers: 0 });
+  await run(call, access.backend, {}).catch((error) => {
+    // Files are where links would be: what they hold can be read as well.
+    if (error?.kind !== 'mismatch') throw error;
+  });
+}

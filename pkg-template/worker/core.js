@@ -3,7 +3,7 @@
  */
 import { importClients } from '../keys/webcrypto.js';
 import { load } from '../load.js';
-import { LocalAccess } from '../local.js';
+import { LocalAccess, relink } from '../local.js';
 import { runner } from '../run.js';
 import { allFolders, choose, forgetMemory, openBackend } from '../storage/choose.js';
 import { copyAll } from '../storage/copy.js';
@@ -62,6 +62,14 @@ export const methods = {
   },
   contents: (descriptor) => access(descriptor).contents(),
   ...stage,
-  copy: (from, to, control) => copyAll(openBackend(from), openBackend(to), control),
-  importFiles: (files, to, control) => copyAll(new FilesFolder(files), openBackend(to), control),
+  async copy(from, to, control) {
+    const copied = await copyAll(openBackend(from), openBackend(to), control);
+    if (from.kind === 'picked') await relink(run, access(to));
+    return copied;
+  },
+  async importFiles(files, to, control) {
+    const copied = await copyAll(new FilesFolder(files), openBackend(to), control);
+    await relink(run, access(to));
+    return copied;
+  },
 };
