@@ -28,12 +28,13 @@ const ALL_WHOLE = [[/sinceResources| -> |\/deleted\/| kickoff of job|log\.ndjson
 /** @type {[RegExp, string][]} */
 const LOCK = [[/^out\/$/, 'the lock makes the folder']];
 
-/** The data as it is so often changed since, stamped with the present. */
+/** The data as it is so often changed since, stamped with the present; until a server that counts seconds has that behind it. */
 const revision = (n) => async ({ sandbox, stamp }) => {
-  const time = new Date(Date.now() - 1).toISOString().replace('Z', '+00:00');
+  const now = new Date(Date.now() - 1);
+  const time = now.toISOString().replace('Z', '+00:00');
   stamp(time);
   await sandbox.setData({ revision: n, stamp: time });
-  await new Promise((resolve) => { setTimeout(resolve, 5); });
+  await new Promise((resolve) => { setTimeout(resolve, 1050 - now.getMilliseconds()); });
 };
 
 /** @type {import('./lanes.mjs').Scenario[]} */
