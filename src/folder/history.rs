@@ -50,6 +50,19 @@ pub async fn load<S: Storage>(storage: &S) -> Result<Vec<Export>> {
     Ok(exports)
 }
 
+/// Whether what an export lacks has come with later ones, which ask for it from the time before it on. `exports`: newest first.
+pub fn is_made_up_for(exports: &[Export], index: usize) -> bool {
+    let (later, export) = (&exports[..index], &exports[index]);
+    let has = |later: &Export, t: &str| {
+        let is_open = !later.is_since(t) || later.metadata.text("since") == Some("auto");
+        let is_of_same = later.is_of_ids() != Some(true) || later.crawled == export.crawled;
+        let is_alike = later.filters(t) == export.filters(t) && later.narrowing().eq(export.narrowing());
+        later.done(t).is_some() && is_open && is_of_same && is_alike
+    };
+    let mut lacking = export.types().filter(|t| export.done(t).is_none()).peekable();
+    lacking.peek().is_some() && lacking.all(|t| later.iter().any(|later| has(later, t)))
+}
+
 impl Export {
     async fn load<S: Storage>(inside: &S, folder: Subfolder) -> Result<Self> {
         let mut metadata = Metadata::load(inside, Kind::Output).await?;

@@ -16,7 +16,7 @@ use self::ids::Ids;
 use crate::event::{Event, Phase};
 use crate::folder::managed::subfolders;
 use crate::folder::metadata::{Kind, Metadata};
-use crate::folder::{links, present};
+use crate::folder::{history, links, present};
 use crate::job::TypeCount;
 use crate::platform::{Observer, Platform, Storage, StorageErrorKind};
 use crate::progress::Steps;
@@ -122,6 +122,12 @@ pub async fn verify<P: Platform>(platform: &P, label: Option<&str>) -> Result<Ve
         for folder in &folders {
             let inside = platform.within(&folder.name);
             outputs.push(output::Output::look(&inside, &format!("{}/", folder.name), &mut report).await?);
+        }
+        if let Ok(exports) = history::load(storage).await {
+            // Newest first.
+            for (index, output) in outputs.iter_mut().rev().enumerate().take(exports.len()) {
+                output.is_made_up_for = history::is_made_up_for(&exports, index);
+            }
         }
         for (path, problem) in links::differences(platform).await? {
             report.problem(path, problem);

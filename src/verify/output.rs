@@ -31,6 +31,8 @@ pub(super) struct Output {
     bundle: Option<String>,
     /// What is there, with its size in bytes.
     sizes: BTreeMap<String, u64>,
+    /// Whether what it lacks has come with later exports.
+    pub(super) is_made_up_for: bool,
 }
 
 /// What a file turned out to hold.
@@ -71,7 +73,7 @@ impl Output {
         }
         let bundle =
             ["Bundle.json", "Bundle.json.gz"].into_iter().find(|name| sizes.contains_key(*name)).map(str::to_owned);
-        Ok(Self { prefix: prefix.to_owned(), files, metadata, ledger, bundle, sizes })
+        Ok(Self { prefix: prefix.to_owned(), files, metadata, ledger, bundle, sizes, is_made_up_for: false })
     }
 
     /// Whether there is nothing that an export has made.
@@ -144,7 +146,7 @@ impl Output {
     /// What the state itself says is missing.
     fn check_state(&self, report: &mut VerifyReport) {
         let Some(metadata) = &self.metadata else { return };
-        if metadata.get("complete").and_then(Value::as_bool) != Some(true) {
+        if metadata.get("complete").and_then(Value::as_bool) != Some(true) && !self.is_made_up_for {
             report.problem(self.at(METADATA), "says that the export is not complete: run it again");
         }
     }
@@ -211,6 +213,7 @@ impl Output {
                     report.problem(self.at(name), "is missing: its crawl was interrupted; run it again");
                     continue;
                 }
+                Stage::Partial if self.is_made_up_for => {}
                 Stage::Partial => {
                     let text = format!("lacks what {} patients have: run the crawl again", state.missing);
                     report.problem(self.at(name), text);

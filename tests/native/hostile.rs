@@ -1,9 +1,12 @@
 //! Managed folders over time, where servers, tokens and users do what nobody expects: nothing is lost, and nothing that is still
 //! there is called deleted.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 use smart_fetch::config::{AuthConfig, ExportConfig, ExportMode, Level, LocalConfig};
 use smart_fetch::job::Verdict;
+use smart_fetch::merge::MergeReport;
 use smart_fetch::platform::SigningKey;
 use smart_fetch::testing::{Host, Reply};
 use smart_fetch::verify::VerifyReport;
@@ -264,17 +267,21 @@ fn what_is_deleted_while_an_export_runs_is_gone_after_reconciling() {
 }
 
 /// What a merge of the folder holds.
-pub fn merged(host: &Host) -> std::collections::BTreeMap<String, serde_json::Value> {
+pub fn merged(host: &Host) -> BTreeMap<String, Value> {
+    merge(host).0
+}
+
+/// The same, and what it says.
+pub fn merge(host: &Host) -> (BTreeMap<String, Value>, MergeReport) {
     let mut target = Host::new();
     target.source = Some(host.storage.clone());
     let config = LocalConfig { compress: false, folder: None };
-    target.run(smart_fetch::merge::merge(&target, &config)).unwrap();
+    let report = target.run(smart_fetch::merge::merge(&target, &config)).unwrap();
     let files = target.storage.paths().into_iter().filter(|path| path.ends_with(".ndjson") && path != "log.ndjson");
     let texts: Vec<String> = files.map(|path| target.storage.text(&path).unwrap()).collect();
-    let rows =
-        texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    rows.map(|row| (format!("{}/{}", row["resourceType"].as_str().unwrap(), row["id"].as_str().unwrap()), row))
-        .collect()
+    let rows = texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let name = |row: &Value| format!("{}/{}", row["resourceType"].as_str().unwrap(), row["id"].as_str().unwrap());
+    (rows.map(|row| (name(&row), row)).collect(), report)
 }
 
 #[test]
@@ -329,7 +336,7 @@ fn a_disk_that_is_full_at_any_byte_loses_nothing_and_the_same_command_ends_right
     }
 }
 
-fn verify(host: &Host) -> VerifyReport {
+pub fn verify(host: &Host) -> VerifyReport {
     host.run(smart_fetch::verify::verify(host, None)).unwrap()
 }
 

@@ -332,6 +332,12 @@ fn one_patient_who_can_never_be_had_keeps_no_increment_from_the_others() {
     assert!(seen_by_reader(&host).contains_key("Condition/new"));
     day(3);
     ehr.0.borrow_mut().broken.clear();
-    assert_eq!(export(&host, &crawl(auto(TYPES))).unwrap().exit_status, 0);
+    assert_eq!(crate::hostile::verify(&host).problem_count, 4, "two are not complete, and lack a patient");
+    let report = export(&host, &crawl(auto(TYPES))).unwrap();
+    assert_eq!((report.exit_status, report.folder.as_str()), (0, "004.2026-01-04"));
     assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]));
+    // What they lack is in the later one.
+    assert_eq!(crate::hostile::verify(&host).problems, []);
+    let (merged, report) = crate::hostile::merge(&host);
+    assert_eq!((merged, report.problems), (ehr.state(&["Patient", "Condition"]), Vec::<String>::new()));
 }
