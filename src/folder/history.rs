@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::ledger::{JobState, Ledger};
 use super::managed::{Subfolder, subfolders};
 use super::metadata::{Kind, Metadata};
+use super::state::is_void;
 use crate::Result;
 use crate::crawl::state::Stage;
 use crate::fhir::instant;
@@ -35,6 +36,8 @@ pub struct Export {
     later: BTreeSet<String>,
     /// By type that lacks some patients though everybody was asked, the day on which its crawl began.
     lacking: Map<String, Value>,
+    /// Whether nothing came of it: no server has taken it on, and nothing is here.
+    pub is_void: bool,
 }
 
 /// All exports, newest first.
@@ -67,6 +70,7 @@ impl Export {
     async fn load<S: Storage>(inside: &S, folder: Subfolder) -> Result<Self> {
         let mut metadata = Metadata::load(inside, Kind::Output).await?;
         let ledger = Ledger::load(&metadata)?;
+        let is_void = is_void(inside, &metadata, &ledger).await?;
         // 20,000 files a subfolder, over years: only what is needed stays in memory.
         metadata.remove("ledger");
         let (mut times, mut torn, mut later) = (Map::new(), BTreeSet::new(), BTreeSet::new());
@@ -98,7 +102,7 @@ impl Export {
             lacking.insert(state.resource_type.clone(), Value::from(state.start.get(..10)));
         }
         let crawled = ledger.crawl.map(|crawl| crawl.request).filter(|request| !request.is_null());
-        Ok(Self { folder, metadata, request, crawled, times, torn, later, lacking })
+        Ok(Self { folder, metadata, request, crawled, times, torn, later, lacking, is_void })
     }
 
     /// The filters of a type (none: all of it); `None` if the export is not about the type.

@@ -70,6 +70,12 @@ impl<'p, P: Platform> ManagedFolder<'p, P> {
         Ok(Self { platform, metadata, _lock: lock })
     }
 
+    /// Forgets what the folder is for: of all that was tried, nothing came.
+    pub fn forget(&mut self) {
+        self.metadata.remove("fhir-url");
+        self.metadata.remove("group");
+    }
+
     /// Refuses exports of another server or Group than the folder is for.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ impl Metadata {
     }
 
     /// Reads the `.metadata` of a folder of any kind, to look at it.
-    pub(super) async fn load_any<S: Storage>(storage: &S) -> Result<Self> {
+    pub(crate) async fn load_any<S: Storage>(storage: &S) -> Result<Self> {
         let map = read_map(storage).await?;
         let is_managed = map.get("kind").and_then(Value::as_str) == Some(Kind::Managed.word());
         Ok(Self { kind: if is_managed { Kind::Managed } else { Kind::Output }, map, changed: false })

@@ -3,6 +3,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeSet;
 
+use super::history::UNLISTED;
 use super::layout::{self, PART};
 use super::ledger::{FileEntry, FileState, Job, Ledger};
 use super::metadata::{self, Kind, Metadata};
@@ -47,6 +48,20 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
             saving: futures_util::lock::Mutex::new(()),
             _lock: lock,
         })
+    }
+
+    /// Forgets what the folder was begun for if nothing came of it, such as an export of a Group that the server does not know.
+    pub async fn forget_if_void(&self) -> Result<()> {
+        let has_begun = has_begun(&self.metadata(), &self.ledger());
+        if !has_begun && files(self.platform.storage()).await?.is_empty() {
+            self.change(|metadata| {
+                for key in ["filters", "since", "sinceMode", "sinceResources", UNLISTED] {
+                    metadata.remove(key);
+                }
+            });
+            self.change_ledger(|ledger| ledger.crawl = None);
+        }
+        Ok(())
     }
 
     /// The state as `.metadata` has it.
@@ -108,15 +123,7 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
     /// The paths of all files in the root, `error/` and `deleted/`, but those that describe the folder, and those that a
     /// hydration will go on with.
     pub async fn data_files(&self) -> Result<BTreeSet<String>> {
-        let mut paths = BTreeSet::new();
-        for folder in ["", "error", "deleted"] {
-            for entry in self.platform.storage().list(folder).await? {
-                if !entry.is_dir && !entry.name.starts_with('.') && entry.name != layout::LOG {
-                    let slash = if folder.is_empty() { "" } else { "/" };
-                    paths.insert(format!("{folder}{slash}{}", entry.name));
-                }
-            }
-        }
+        let mut paths = files(self.platform.storage()).await?;
         for path in unfinished(self.platform.storage()).await? {
             paths.remove(&path);
         }
@@ -234,6 +241,34 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
         }
         Ok(())
     }
+}
+
+/// Whether a server has taken on what a folder was begun for, or something of it is here.
+fn has_begun(metadata: &Metadata, ledger: &Ledger) -> bool {
+    let mut types = ledger.crawl.iter().flat_map(|crawl| &crawl.types);
+    types.any(|state| state.bytes > 0 || state.part.is_some() || state.outcomes.is_some())
+        || !ledger.jobs.is_empty()
+        || !metadata.done().is_empty()
+        || ["bulk-status", "complete"].iter().any(|key| metadata.get(key).is_some())
+}
+
+/// Whether nothing came of what a folder was begun for.
+pub async fn is_void<S: Storage>(storage: &S, metadata: &Metadata, ledger: &Ledger) -> Result<bool> {
+    Ok(!has_begun(metadata, ledger) && files(storage).await?.is_empty())
+}
+
+/// The paths of all files in the root, `error/` and `deleted/`, but those that describe the folder.
+async fn files<S: Storage>(storage: &S) -> Result<BTreeSet<String>> {
+    let mut paths = BTreeSet::new();
+    for folder in ["", "error", "deleted"] {
+        for entry in storage.list(folder).await? {
+            if !entry.is_dir && !entry.name.starts_with('.') && entry.name != layout::LOG {
+                let slash = if folder.is_empty() { "" } else { "/" };
+                paths.insert(format!("{folder}{slash}{}", entry.name));
+            }
+        }
+    }
+    Ok(paths)
 }
 
 /// Notes in the ledger what a file turned out to hold.

@@ -130,8 +130,8 @@ pub(super) async fn bundle<P: Platform>(platform: &P, config: &BulkConfig) -> Re
 
 /// What a managed export adds to the job in its subfolder, which is not `complete` with the last file.
 pub(super) struct Managed<S> {
-    /// The folder with the Patients as they were before.
-    pub(super) before: Option<S>,
+    /// The folders with the Patients as they were before, newest first, back to one with all of them.
+    pub(super) before: Vec<S>,
     /// Whether to look for what changed while the server was at work.
     pub(super) reconcile: bool,
 }
@@ -156,6 +156,7 @@ impl<'a, P: Platform> Run<'a, '_, P> {
     pub(super) async fn all(&self, plan: &mut Plan, here: usize) -> Result<BulkReport> {
         let folder = self.folder;
         context::check_foreign(folder, plan).await?;
+        folder.forget_if_void().await?;
         context::check(&folder.metadata(), self.config, self.capability, plan)?;
         context::check_request(folder, &self.request())?;
         folder.change(|metadata| {

@@ -5,7 +5,7 @@
 //! ```text
 //! plan.times = Some(times); plan.settle_since(&[]);  // since when, by type, where `since` is `auto`
 //! let mut crawl = Crawl::open(&inside, &config, &client, &capability, plan, before).await?;
-//!                                                 // locks the subfolder, checks and begins its .metadata; `before`: the folder
+//!                                                 // locks the subfolder, checks and begins its .metadata; `before`: the folders
 //!                                                 // with the Patients as they were, to find new ones
 //! crawl.patients().await?;                        // Patient is here, and done (or was before, or is not asked for); `newPatients`
 //! crawl.types(&|resource_type, patient| ...).await?;  // the other types that are not done; the closure: whether a patient's
@@ -111,7 +111,7 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<CrawlRe
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let capability = fhir::metadata::read(&client).await;
     let plan = Plan::new(&config.bulk, &capability)?;
-    let mut crawl = Crawl::open(platform, config, &client, &capability, plan, None).await?;
+    let mut crawl = Crawl::open(platform, config, &client, &capability, plan, Vec::new()).await?;
     crawl.patients().await?;
     let new: Vec<String> = {
         let metadata = crawl.folder.metadata();
@@ -161,8 +161,8 @@ pub struct Crawl<'a, 'p, P: Platform> {
     capability: &'a Capability,
     plan: Plan,
     folder: OutputFolder<'p, P>,
-    /// The folder with the Patients as they were before.
-    before: Option<P::Storage>,
+    /// The folders with the Patients as they were before, newest first, back to one with all of them.
+    before: Vec<P::Storage>,
     /// Files of an unfinished bulk export of Patients that are here.
     here: usize,
     /// The patients, once they are known.
@@ -179,11 +179,12 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         client: &'a Client<'p, P>,
         capability: &'a Capability,
         mut plan: Plan,
-        before: Option<P::Storage>,
+        before: Vec<P::Storage>,
     ) -> Result<Self> {
         let folder = OutputFolder::open(platform).await?;
         let here = folder.settle().await?;
         context::check_foreign(&folder, &plan).await?;
+        folder.forget_if_void().await?;
         context::check(&folder.metadata(), &config.bulk, capability, &mut plan)?;
         // They come whole.
         plan.since_types.retain(|t| t != "Patient");
@@ -351,7 +352,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             bundle: false,
             ..bulk.clone()
         };
-        let rules = bulk::Managed { before: self.before.take(), reconcile: false };
+        let rules = bulk::Managed { before: std::mem::take(&mut self.before), reconcile: false };
         let report = bulk::step(self.platform, &config, &self.folder, self.capability, &rules, self.here)
             .await
             .map_err(|error| match error.kind {
@@ -487,8 +488,10 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
 
     /// Notes the patients that are new since an earlier export, before Patient is done.
     async fn compare_patients(&self) -> Result<()> {
-        let Some(before) = &self.before else { return Ok(()) };
-        let new = patients::new_patients(before, self.platform.storage()).await?;
+        if self.before.is_empty() {
+            return Ok(());
+        }
+        let new = patients::new_patients(&self.before, self.platform.storage()).await?;
         if !new.is_empty() {
             self.folder.change(|metadata| metadata.set("newPatients", new));
             self.note_new_patients();

@@ -125,6 +125,10 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
         return Err(no_since());
     }
     let mut managed = ManagedFolder::open(platform).await?;
+    let history = history::load(platform.storage()).await?;
+    if !history.is_empty() && history.iter().all(|export| export.is_void) {
+        managed.forget();
+    }
     managed.check(&server.fhir_url, &config.bulk.level)?;
     let client = bulk::client(platform, &config.bulk)?;
     platform.observer().event(Event::Phase { phase: Phase::Discover });
@@ -132,7 +136,6 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
     let mut report = ExportReport { mode: choose_mode(platform, config, &capability), ..ExportReport::default() };
 
     let is_crawl = report.mode == ExportMode::Crawl;
-    let history = history::load(platform.storage()).await?;
     let mut plan = Plan::new(&config.bulk, &capability)?;
     let request = if is_crawl {
         crawl::request(config, &plan, client.base())
@@ -160,12 +163,7 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
 
     let inside = platform.within(&report.folder);
     let others: Vec<&Export> = history.iter().filter(|export| export.folder.name != report.folder).collect();
-    // Of a cohort of ids, Patients are there whether they are asked for or not.
-    let is_asked = !is_crawl || plan.types.iter().any(|t| t == "Patient");
-    let has_patients = |export: &&&Export| {
-        if is_asked { since::matches(export, &plan, "Patient", None) } else { export.done("Patient").is_some() }
-    };
-    let before = others.iter().find(has_patients).map(|export| platform.storage().within(&export.folder.name));
+    let before = patients_before(platform, &others, &plan, is_crawl);
     if is_crawl {
         // Its platform is where it writes.
         let bulk_client = &client;
@@ -202,6 +200,23 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
     }
     finish(platform, config, &plan, &mut report).await?;
     Ok(report)
+}
+
+/// The folders with the Patients as they were before, newest first, back to one with all of them.
+fn patients_before<P: Platform>(platform: &P, others: &[&Export], plan: &Plan, is_crawl: bool) -> Vec<P::Storage> {
+    // Of a cohort of ids, Patients are there whether they are asked for or not.
+    let is_asked = !is_crawl || plan.types.iter().any(|t| t == "Patient");
+    let has_patients = |export: &&&Export| {
+        if is_asked { since::matches(export, plan, "Patient", None) } else { export.done("Patient").is_some() }
+    };
+    let mut before = Vec::new();
+    for export in others.iter().filter(has_patients) {
+        before.push(platform.storage().within(&export.folder.name));
+        if !export.is_since("Patient") {
+            break;
+        }
+    }
+    before
 }
 
 /// By type, the patients whose history is to be fetched, whatever since: those that are new with this export (`own`), and those
@@ -283,8 +298,13 @@ impl<'a, P: Platform> Choice<'a, P> {
                     format!("Existing subfolder '{}' with the same nickname is too old to resume.", found.folder.name);
                 return Err(Error::new(ErrorKind::Mismatch, "open folder", message).with_hint("Choose a new nickname."));
             }
-            context::check(&found.metadata, &self.config.bulk, self.capability, plan)?;
+            if !found.is_void {
+                context::check(&found.metadata, &self.config.bulk, self.capability, plan)?;
+            }
             return Ok(Some(found));
+        }
+        if newest.is_void && !newest.metadata.is_empty() {
+            return Ok(Some(newest));
         }
         if newest.metadata.is_empty() {
             // Ours, from a moment ago, if it was made at all: nothing is in it.

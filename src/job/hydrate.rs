@@ -10,12 +10,12 @@ use crate::auth::ScopeRequest;
 use crate::config::HydrateConfig;
 use crate::event::{Event, Phase};
 use crate::fhir;
-use crate::folder::present;
+use crate::folder::{Ledger, Metadata, present};
 use crate::http::Client;
 use crate::hydrate::tasks::{self, Kind, Task};
 use crate::hydrate::{Run, TaskReport};
 use crate::platform::{Observer, Platform, Storage};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,6 +65,9 @@ pub async fn hydrate<P: Platform>(
     check_hydrate(config)?;
     present::require(platform.source(), config.folder.as_deref()).await?;
     let running = async {
+        for storage in [platform.source(), platform.storage()] {
+            check_server(storage, &config.server.fhir_url).await?;
+        }
         let mut rest = tasks::select(&config.tasks)?.into_iter();
         run(platform, config, platform.source(), &mut || rest.next()).await
     };
@@ -74,6 +77,24 @@ pub async fn hydrate<P: Platform>(
         hint: "Run the same command again to carry on.",
     };
     until(cancelled, words, running).await
+}
+
+/// Refuses a folder with data of another server. Whose the data are that another program has brought is not on record.
+async fn check_server<S: Storage>(storage: &S, fhir_url: &str) -> Result<()> {
+    let metadata = Metadata::load_any(storage).await?;
+    let ledger = Ledger::load(&metadata)?;
+    let asked = ledger.jobs.iter().map(|job| &job.request).chain(ledger.crawl.iter().map(|crawl| &crawl.request));
+    let expected = fhir_url.trim().trim_end_matches('/');
+    for request in asked {
+        if let Some(found) = request.get("fhirUrl").and_then(serde_json::Value::as_str)
+            && found != expected
+        {
+            let message = format!("The folder is for a different FHIR URL.\nExpected {expected}\nBut found {found}");
+            return Err(Error::new(ErrorKind::Mismatch, "open folder", message)
+                .with_hint("Its references lead to that server: give its URL, or choose another folder."));
+        }
+    }
+    Ok(())
 }
 
 /// Hydrates what an export left in the platform's folder: the tasks that read one of the `exported` types, then those that

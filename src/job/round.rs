@@ -203,7 +203,7 @@ impl<P: Platform> Run<'_, '_, P> {
 
     /// Notes the patients that are new since an earlier export, before Patient is done.
     pub(super) async fn compare_patients(&self) -> Result<()> {
-        let Some(before) = self.managed().and_then(|managed| managed.before.as_ref()) else { return Ok(()) };
+        let Some(managed) = self.managed().filter(|managed| !managed.before.is_empty()) else { return Ok(()) };
         let is_here = |job: Job| {
             let missing = job.missing().any(|(_, file)| file.resource_type.as_deref() == Some("Patient"));
             job.types.iter().any(|t| t == "Patient") && !job.reconciles && !missing
@@ -211,7 +211,7 @@ impl<P: Platform> Run<'_, '_, P> {
         if !self.folder.open_job().is_some_and(is_here) {
             return Ok(());
         }
-        let new = patients::new_patients(before, self.platform.storage()).await?;
+        let new = patients::new_patients(&managed.before, self.platform.storage()).await?;
         if !new.is_empty() {
             self.folder.change(|metadata| metadata.set("newPatients", new));
         }

@@ -25,6 +25,11 @@ impl Ids {
         self.0.push(fingerprint);
     }
 
+    /// Removes those that `keep` does not want.
+    pub fn retain(&mut self, keep: impl Fn(u64) -> bool) {
+        self.0.retain(|fingerprint| keep(*fingerprint));
+    }
+
     /// Ends the adding.
     pub fn seal(&mut self) {
         self.0.sort_unstable();

@@ -1,22 +1,40 @@
 //! New, merged and deleted patients: an export of Patient compared with the one before.
 //!
-//! It takes for granted that all patients come each time, as the reference does: after an export of only what changed,
-//! patients that came back look new, which costs some searches and loses nothing.
+//! Exports of only what changed are added up with those before them; the reference compares with the newest alone, so that after
+//! an increment without Patients all look new.
 
 use super::ids::{Ids, fingerprint, read};
 use crate::Result;
 use crate::fhir::raw::Raw;
+use crate::folder::rows::{Rows, data_files};
 use crate::platform::Storage;
 
-/// Patients that were not in the folder `before`, and those that have taken another one's place since (`link.type` is
-/// `replaces`): their history is to be fetched. Sorted.
-pub async fn new_patients<S: Storage>(before: &S, now: &S) -> Result<Vec<String>> {
+/// Patients that were not in the folders `before` (newest first), and those that have taken another one's place since
+/// (`link.type` is `replaces`): their history is to be fetched. Sorted.
+pub async fn new_patients<S: Storage>(before: &[S], now: &S) -> Result<Vec<String>> {
     let mut known = Ids::default();
-    read(before, "Patient", &mut |id, patient| {
-        known.add(fingerprint(id));
-        replaced(id, patient, &mut |pair| known.add(pair));
-    })
-    .await?;
+    for folder in before.iter().rev() {
+        read(folder, "Patient", &mut |id, patient| {
+            known.add(fingerprint(id));
+            replaced(id, patient, &mut |pair| known.add(pair));
+        })
+        .await?;
+        // Who was deleted is new when coming back.
+        let mut gone = Ids::default();
+        for file in data_files(folder, "deleted").await? {
+            let mut rows = Rows::open(folder, &file.path);
+            while let Some(row) = rows.next().await? {
+                Raw::new(row).walk(&["entry", "request", "url"], &mut |url| {
+                    let url = url.text();
+                    if let Some(id) = url.as_deref().and_then(|url| url.strip_prefix("Patient/")) {
+                        gone.add(fingerprint(id));
+                    }
+                });
+            }
+        }
+        gone.seal();
+        known.retain(|known| !gone.contains(known));
+    }
     known.seal();
     let mut found = Vec::new();
     read(now, "Patient", &mut |id, patient| {
@@ -66,7 +84,7 @@ mod tests {
     fn merged_patients_count_as_new() {
         let before = folder(&[("a", ""), ("b", "replaces"), ("c", ""), ("d", "")]);
         let now = folder(&[("z", ""), ("a", "replaces"), ("b", "replaces"), ("c", "seealso"), ("d", "")]);
-        let found = Host::new().run(new_patients(&before, &now));
+        let found = Host::new().run(new_patients(&[before], &now));
         assert_eq!(found.expect("patients"), ["a", "z"]);
     }
 }

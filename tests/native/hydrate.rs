@@ -44,6 +44,27 @@ fn every_task_follows_each_of_its_references_into_the_file_of_the_reference_tool
 }
 
 #[test]
+fn another_servers_data_do_not_come_into_a_folder() {
+    for ledger in [
+        json!({"format": 1, "jobs": [{"request": {"fhirUrl": "https://other.example/fhir"}}]}),
+        json!({"format": 1, "jobs": [], "crawl": {"request": {"fhirUrl": "https://other.example/fhir"}}}),
+    ] {
+        let host = Host::new();
+        server(&host, &[resource("Medication", "m")]);
+        host.storage.put(".metadata", json!({"kind": "output", "ledger": ledger}).to_string());
+        let row = with_references("MedicationRequest", "a", &[("medicationReference", "Medication/m")]);
+        put(&host, "MedicationRequest.001.ndjson", &[row]);
+        let error = hydrate(&host, &config("medication")).unwrap_err();
+        assert_eq!((error.kind, host.http.seen().len()), (ErrorKind::Mismatch, 0));
+        assert!(error.message.contains("https://other.example/fhir"), "{error}");
+        let of_ours = ledger.to_string().replace("https://other.example/fhir", BASE);
+        let of_ours: Value = serde_json::from_str(&of_ours).unwrap();
+        host.storage.put(".metadata", json!({"kind": "output", "ledger": of_ours}).to_string());
+        assert_eq!(hydrate(&host, &config("medication")).unwrap().verdict, Verdict::Complete);
+    }
+}
+
+#[test]
 fn what_is_here_is_not_fetched_and_what_is_fetched_is_fetched_once() {
     let host = Host::new();
     server(&host, &[resource("Medication", "new"), resource("Medication", "here")]);

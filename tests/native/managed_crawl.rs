@@ -3,6 +3,7 @@
 use serde_json::json;
 use smart_fetch::config::{ExportConfig, ExportMode, Level};
 use smart_fetch::job::{self, Verdict};
+use smart_fetch::testing::Reply;
 
 use crate::ehr::*;
 
@@ -112,6 +113,47 @@ fn ids_mean_a_crawl_of_these_patients_and_no_others() {
     assert_eq!(export(&host, &some).unwrap().mode, ExportMode::Crawl);
     assert_eq!(seen_by_reader(&host).into_keys().collect::<Vec<_>>(), ["Condition/c2", "Patient/p2"]);
     assert!(host.http.seen_with("$export").is_empty());
+}
+
+#[test]
+fn a_try_that_nothing_came_of_binds_nobody() {
+    for mode in [ExportMode::Bulk, ExportMode::Crawl] {
+        let ehr = start();
+        let host = ehr.host();
+        host.http.on("GET", "/Group/nosuch/", Reply::outcome(404, "error", "not-found", "no such group"));
+        let wrong = |config: ExportConfig| {
+            let mut config = ExportConfig { mode, ..config };
+            config.bulk.level = Level::Group("nosuch".into());
+            config
+        };
+        assert_eq!(export(&host, &wrong(config("Patient"))).unwrap_err().status, Some(404));
+        assert_eq!(export(&host, &wrong(named(config(TYPES), "one"))).unwrap_err().status, Some(404));
+        let right = ExportConfig { mode, ..named(config("Patient,Condition,Encounter"), "one") };
+        let report = export(&host, &right).unwrap();
+        assert_eq!((report.exit_status, report.folder.as_str()), (0, "002.one"), "{mode:?}");
+        let metadata: serde_json::Value = serde_json::from_str(&host.storage.text(".metadata").unwrap()).unwrap();
+        assert_eq!(metadata["group"], serde_json::Value::Null);
+        // From now on it is for all patients.
+        let error = export(&host, &wrong(config(TYPES))).unwrap_err();
+        assert!(error.message.contains("is for a different Group"), "{error}");
+    }
+}
+
+#[test]
+fn after_increments_only_who_is_new_counts_as_new() {
+    for mode in [ExportMode::Bulk, ExportMode::Crawl] {
+        let ehr = start();
+        let host = ehr.host();
+        export(&host, &named(config(TYPES), "one")).unwrap();
+        ehr.at("2026-02-01T00:00:00Z").put("Condition/c4", of("p1"));
+        export(&host, &named(auto(TYPES), "two")).unwrap();
+        ehr.at("2026-03-01T00:00:00Z").put("Patient/p4", json!({})).delete("Patient/p3");
+        assert_eq!(export(&host, &named(auto(TYPES), "three")).unwrap().new_patients, 1);
+        // p3 comes back.
+        ehr.at("2026-04-01T00:00:00Z").put("Patient/p3", json!({})).put("Patient/p5", json!({}));
+        let report = export(&host, &ExportConfig { mode, ..named(config(TYPES), "four") }).unwrap();
+        assert_eq!((report.new_patients, metadata(&host, "004.four")["newPatients"].clone()), (2, json!(["p3", "p5"])));
+    }
 }
 
 #[test]
