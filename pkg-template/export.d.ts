@@ -3,7 +3,7 @@
  */
 import type { CrawlReport } from './crawl.js';
 import type { HydrateReport } from './hydrate.js';
-import type { BulkOptions, BulkReport } from './index.js';
+import type { BulkOptions, BulkReport, FolderRun } from './index.js';
 
 /** What the next export of a managed folder gets, and how. */
 export interface ExportOptions extends Omit<BulkOptions, 'bundle'> {
@@ -71,4 +71,6 @@ export interface FolderExport {
   newPatients: number;
   /** When its state was written last: local time, ISO 8601. */
   timestamp?: string;
+  /** Its jobs, the oldest first. */
+  runs: FolderRun[];
 }

@@ -290,7 +290,7 @@ export interface FolderFile {
   kind: 'output' | 'error' | 'deleted';
   /** The resource type that its name says. */
   type: string;
-  /** Bytes on disk; absent for a link. */
+  /** Bytes on disk; of a link, those of the file that it leads to. */
   bytes?: number;
   /** Resources in it; absent where no ledger says it, as for files of other programs. */
   resources?: number;
@@ -306,7 +306,7 @@ export interface FolderRun {
   transactionTime?: string;
   /** Files that the server offered. */
   files: number;
-  /** Those of them that are not here. */
+  /** Those of them that are not here, on disk. */
   missing: number;
   resources: number;
   bytes: number;
@@ -351,7 +351,10 @@ export interface Folder {
   readonly warning?: string;
   /** What is in it, and how far it is. */
   status(): Promise<FolderStatus>;
-  /** The data files that are complete, by kind and name. */
+  /**
+   * The data files that are complete, by kind and name. Of a managed folder the links to what is current, and `error/` and
+   * `deleted/` of its newest export.
+   */
   files(): Promise<FolderFile[]>;
   /** Files and resources of the output, by type; `resources` is absent where it is not known for each file. */
   types(): Promise<Record<string, { files: number; resources?: number }>>;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::layout::{self, FileKind};
-use super::ledger::{FileState, Job, JobState, Ledger};
+use super::ledger::{FileEntry, FileState, Job, JobState, Ledger};
 use super::managed::subfolders;
 use super::metadata::Metadata;
 use crate::Result;
@@ -24,7 +24,7 @@ pub struct FileView {
     /// The resource type that its name says.
     #[serde(rename = "type")]
     pub resource_type: String,
-    /// Bytes on disk; absent for a link.
+    /// Bytes on disk; of a link, those of the file that it leads to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Resources in it, where the ledger says it.
@@ -75,6 +75,8 @@ pub struct ExportView {
     /// When its state was written last: local time, ISO 8601.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
+    /// Its jobs, in order.
+    pub runs: Vec<RunView>,
 }
 
 /// What a folder holds.
@@ -103,7 +105,57 @@ pub struct FolderView {
 /// # Errors
 /// `Corrupt` where `.metadata` is no JSON object, `Mismatch` where a newer version wrote it.
 pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
-    let metadata = Metadata::load_any(platform.storage()).await?;
+    let storage = platform.storage();
+    let mut seen = look(storage).await?;
+    let is_managed = seen.metadata.text("kind") == Some("managed");
+    let mut exports = Vec::new();
+    // Not by way of the history, which knows much more: this is in the small WebAssembly files.
+    for subfolder in if is_managed { subfolders(storage).await? } else { Vec::new() } {
+        let inside = look(&storage.within(&subfolder.name)).await?;
+        let mut facts: BTreeMap<String, FileView> = BTreeMap::new();
+        for Found { mut file, .. } in inside.files {
+            file.name = format!("{}/{}", subfolder.name, file.name);
+            if file.kind == FileKind::Output {
+                facts.insert(file.name.clone(), file);
+            } else if exports.is_empty() {
+                // Of the newest: what earlier ones could not have may be here now.
+                seen.files.push(Found { file, target: None });
+            }
+        }
+        for Found { file, target } in &mut seen.files {
+            if let Some(facts) = target.as_ref().and_then(|target| facts.get(target)) {
+                (file.bytes, file.resources) = (facts.bytes, facts.resources);
+            }
+        }
+        exports.insert(0, export(subfolder.name, &inside.metadata, inside.runs));
+    }
+    let mut files: Vec<FileView> = seen.files.into_iter().map(|found| found.file).collect();
+    files.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(FolderView {
+        kind: seen.metadata.text("kind").map(str::to_owned),
+        complete: is_complete(&seen.metadata),
+        timestamp: seen.metadata.text("timestamp").map(str::to_owned),
+        exports,
+        runs: seen.runs,
+        files,
+    })
+}
+
+/// A data file, and where it leads to if it is a link.
+struct Found {
+    file: FileView,
+    target: Option<String>,
+}
+
+/// One folder, without those in it.
+struct Seen {
+    metadata: Metadata,
+    runs: Vec<RunView>,
+    files: Vec<Found>,
+}
+
+async fn look<S: Storage>(storage: &S) -> Result<Seen> {
+    let metadata = Metadata::load_any(storage).await?;
     let ledger = Ledger::load(&metadata)?;
     // Files of an unfinished job that had their name before it began: there may be an older one of that name.
     let (mut unclear, mut known) = (BTreeSet::<String>::new(), BTreeMap::<String, u64>::new());
@@ -118,44 +170,26 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
     for state in ledger.crawl.iter().flat_map(|crawl| &crawl.types).filter(|state| state.bytes > 0) {
         known.insert(state.file.clone(), state.resources);
     }
-    let mut files = Vec::new();
+    let (mut files, mut sizes) = (Vec::new(), BTreeMap::<String, u64>::new());
     for (folder, kind) in [("", FileKind::Output), ("error/", FileKind::Error), ("deleted/", FileKind::Deleted)] {
-        for entry in platform.storage().list(folder.trim_end_matches('/')).await? {
+        for entry in storage.list(folder.trim_end_matches('/')).await? {
             let name = format!("{folder}{}", entry.name);
             let Some(resource_type) = data_type(&entry.name).filter(|_| !entry.is_dir) else { continue };
             if unclear.contains(name.as_str()) {
                 continue;
             }
-            let resources = known.get(&name).copied();
-            let resource_type = resource_type.to_owned();
-            files.push(FileView {
-                name,
-                kind,
-                resource_type,
-                bytes: (entry.size > 0).then_some(entry.size),
-                resources,
-            });
+            sizes.insert(name.clone(), entry.size);
+            let (resources, resource_type) = (known.get(&name).copied(), resource_type.to_owned());
+            let bytes = (entry.size > 0).then_some(entry.size);
+            let file = FileView { name, kind, resource_type, bytes, resources };
+            files.push(Found { file, target: entry.target });
         }
     }
-    let is_managed = metadata.text("kind") == Some("managed");
-    let mut exports = Vec::new();
-    // Not by way of the history, which knows much more: this is in the small WebAssembly files.
-    for subfolder in if is_managed { subfolders(platform.storage()).await? } else { Vec::new() } {
-        let metadata = Metadata::load_any(&platform.storage().within(&subfolder.name)).await?;
-        exports.insert(0, export(subfolder.name, &metadata));
-    }
-    files.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    Ok(FolderView {
-        kind: metadata.text("kind").map(str::to_owned),
-        complete: is_complete(&metadata),
-        timestamp: metadata.text("timestamp").map(str::to_owned),
-        exports,
-        runs: ledger.jobs.iter().map(run).chain(ledger.crawl.iter().map(crawl)).collect(),
-        files,
-    })
+    let jobs = ledger.jobs.iter().map(|job| run(job, &sizes));
+    Ok(Seen { runs: jobs.chain(ledger.crawl.iter().map(crawl)).collect(), metadata, files })
 }
 
-fn export(folder: String, metadata: &Metadata) -> ExportView {
+fn export(folder: String, metadata: &Metadata, runs: Vec<RunView>) -> ExportView {
     let new = metadata.get("newPatients").and_then(serde_json::Value::as_array);
     ExportView {
         folder,
@@ -164,6 +198,7 @@ fn export(folder: String, metadata: &Metadata) -> ExportView {
         done: metadata.done(),
         new_patients: new.map_or(0, Vec::len) as u64,
         timestamp: metadata.text("timestamp").map(str::to_owned),
+        runs,
     }
 }
 
@@ -171,21 +206,28 @@ fn is_complete(metadata: &Metadata) -> bool {
     metadata.get("complete").and_then(serde_json::Value::as_bool).unwrap_or_default()
 }
 
-fn run(job: &Job) -> RunView {
+/// A job; `sizes`: what is in its folder. The ledger may lag behind: a file that has its name is complete.
+fn run(job: &Job, sizes: &BTreeMap<String, u64>) -> RunView {
+    let here = |file: &FileEntry| match file.state {
+        FileState::Done => file.bytes,
+        _ if job.organized => None,
+        _ => sizes.get(&file.name).copied(),
+    };
+    let is_missing = |file: &&FileEntry| file.state != FileState::Done && here(file).is_none();
     RunView {
         state: job.state,
         request: job.request.clone(),
         types: job.types.clone(),
         transaction_time: job.transaction_time.clone(),
         files: job.files.len(),
-        missing: job.missing().count(),
+        missing: job.files.iter().filter(is_missing).count(),
         resources: job
             .files
             .iter()
             .filter(|file| file.kind == FileKind::Output)
             .filter_map(|file| file.resources)
             .sum(),
-        bytes: job.files.iter().filter_map(|file| file.bytes).sum(),
+        bytes: job.files.iter().filter_map(here).sum(),
         errors: job.files.iter().map(|file| file.errors).sum(),
     }
 }

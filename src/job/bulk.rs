@@ -1,6 +1,6 @@
 //! A bulk export into a folder, from plan to clean-up, and from wherever an earlier run of it stopped.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -68,19 +68,32 @@ pub async fn bulk<P: Platform>(
     let words = Words {
         operation: "bulk",
         message: "The export was interrupted; its state is kept.",
-        hint: "Run the same command again to carry on, or with --cancel to end the job on the server.",
+        hint: "Do the same again to carry on, or with --cancel to end the job on the server.",
     };
-    until(cancelled, words, run(platform, config)).await
+    let opened = OnceCell::new();
+    // The files of the last moments are in no ledger yet. It would do without; who looks at the folder would not.
+    let stopped = async {
+        cancelled.await;
+        if let Some(folder) = opened.get().filter(|folder: &&OutputFolder<'_, P>| folder.open_job().is_some()) {
+            let _ = folder.save().await;
+        }
+    };
+    until(stopped, words, run(platform, config, &opened)).await
 }
 
-async fn run<P: Platform>(platform: &P, config: &BulkConfig) -> Result<BulkReport> {
+async fn run<'p, P: Platform>(
+    platform: &'p P,
+    config: &BulkConfig,
+    opened: &OnceCell<OutputFolder<'p, P>>,
+) -> Result<BulkReport> {
     let client = client(platform, config)?;
     let folder = OutputFolder::open(platform).await?;
+    let folder = opened.get_or_init(|| folder);
     let here = folder.settle().await?;
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let capability = fhir::metadata::read(&client).await;
     let mut plan = Plan::new(config, &capability)?;
-    let run = Run { platform, config, client: &client, folder: &folder, capability: &capability, managed: None };
+    let run = Run { platform, config, client: &client, folder, capability: &capability, managed: None };
     run.all(&mut plan, here).await
 }
 
@@ -352,7 +365,7 @@ impl<'a, P: Platform> Run<'a, '_, P> {
                     ),
                 )
                 .retryable()
-                .with_hint("Run the same command again later: it fetches just what is missing."));
+                .with_hint("Do the same again later: it fetches just what is missing."));
             }
             return Ok(downloaded);
         }

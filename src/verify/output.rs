@@ -160,6 +160,11 @@ impl Output {
             for file in job.files.iter().rev().filter(|file| seen.insert(file.name.clone())) {
                 let names = if file.parts.is_empty() { std::slice::from_ref(&file.name) } else { &file.parts };
                 if file.state != FileState::Done {
+                    // The ledger may lag behind: what has its name is whole.
+                    let is_here = !file.replaces && !job.organized && self.sizes.contains_key(&file.name);
+                    if is_here {
+                        continue;
+                    }
                     let why = file.problem.as_deref().unwrap_or("it was not fetched yet");
                     report.problem(self.at(&file.name), format!("is missing: {why}"));
                     continue;
