@@ -4,6 +4,7 @@
  */
 import { SmartFetchError, usage } from './errors.js';
 import { Job } from './job.js';
+import { wordedAll } from './names.js';
 
 /**
  * One thing to do, as plain data: it may cross to a worker.
@@ -193,11 +194,13 @@ export class Client {
    * @param {import('./index.d.ts').DoctorOptions} [options]
    * @returns {Promise<import('./index.d.ts').DoctorReport>}
    */
-  doctor({ signal, ...options } = {}) {
+  async doctor({ signal, ...options } = {}) {
     // Pages and their workers have one: there the browser asks for leave, and hides headers.
     const origin = globalThis.location?.origin;
     const page = origin === undefined ? {} : { inBrowser: true, origin };
-    return this.#once('doctor', { ...options, ...page, server: this.#bulkServer }, signal);
+    const report = await this.#once('doctor', { ...options, ...page, server: this.#bulkServer }, signal);
+    // The command is one.
+    return { ...report, checks: wordedAll(report.checks) };
   }
 
   /**

@@ -1,6 +1,7 @@
 /**
  * The one error class of the package, and the plain errors that adapters throw to the core.
  */
+import { worded } from './names.js';
 
 /**
  * What a job or a call rejects with. `code` says what the caller can do about it; see `ErrorCode` in `index.d.ts`.
@@ -11,11 +12,11 @@ export class SmartFetchError extends Error {
    * @param {unknown} [cause]
    */
   constructor(plain, cause) {
-    super(plain.message, cause === undefined ? undefined : { cause });
+    super(worded(plain.message), cause === undefined ? undefined : { cause });
     this.name = 'SmartFetchError';
     this.code = plain.kind;
     this.operation = plain.operation;
-    this.hint = plain.hint;
+    this.hint = plain.hint && worded(plain.hint);
     this.retry = plain.retry;
     this.status = plain.status;
     this.exitStatus = plain.exitStatus;

@@ -563,6 +563,13 @@ export function resetLinks(folder: Folder, options?: { signal?: AbortSignal }): 
 export function resourceTypes(): Promise<{ usual: string[]; all: string[] }>;
 
 /**
+ * Sets what messages call the options. By themselves they call them as this package does; a page with a form calls them by what
+ * stands beside the fields: `nameOptions((option) => labels[option] ?? option)`. `option` is `since`, `auth.token`, `level.group`
+ * and so on; `flag` what the command line calls it.
+ */
+export function nameOptions(name: (option: string, flag: string) => string): void;
+
+/**
  * A folder as a ZIP file (Zip64 where needed), the same layout as on disk; made while it is read, whatever its size. Data
  * files are stored as they are, since they are compressed already.
  */

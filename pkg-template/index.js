@@ -15,6 +15,7 @@ export { generateKeys } from './keys/generate.js';
 export { createKey, importKey, removeKey, storedKeys } from './keys/idb-keys.js';
 export { saveFile, saveZip } from './save/save.js';
 export { zip } from './save/zip.js';
+export { nameOptions } from './names.js';
 export { Tally } from './tally.js';
 export { persist, storageUsage } from './site.js';
 

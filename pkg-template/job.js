@@ -2,6 +2,7 @@
  * A job under way: what it tells, and how it ends.
  */
 import { SmartFetchError } from './errors.js';
+import { worded, wordedAll } from './names.js';
 
 /** @typedef {import('./index.d.ts').Event} Event */
 
@@ -65,7 +66,7 @@ export class Job {
     /** @type {Promise<Report>} */
     this.result = (async () => {
       try {
-        return await run({ cancelled, onEvent: (event) => this.#push(event), pause: this.#pause });
+        return wordedAll(await run({ cancelled, onEvent: (event) => this.#push(event), pause: this.#pause }));
       } catch (error) {
         throw SmartFetchError.from(error, operation);
       } finally {
@@ -100,6 +101,7 @@ export class Job {
 
   /** @param {Event} event */
   #push(event) {
+    if ('message' in event && event.message !== undefined) event.message = worded(event.message);
     const last = this.#events.at(-1);
     const replaces =
       last !== undefined &&

@@ -1,7 +1,7 @@
 /**
  * Loads the core in a browser.
  */
-import { TransportError } from './errors.js';
+import { SmartFetchError } from './errors.js';
 import { fileFor, flavour } from './flavour.js';
 import * as base from './wasm/smart_fetch_base.js';
 import * as full_base from './wasm/smart_fetch_full_base.js';
@@ -27,12 +27,33 @@ const FILES = {
  * @returns {Promise<Compiled>}
  */
 async function fetchModule(name) {
-  const response = await fetch(FILES[name]());
-  if (!response.ok) throw new TransportError('interrupted', `${response.url} answered ${response.status}`);
+  const url = FILES[name]();
+  const response = await fetch(url).catch((error) => {
+    throw missing(`${url} could not be loaded: ${error.message}`, error);
+  });
+  if (!response.ok) throw missing(`${url} answered ${response.status}`);
   // Servers that call it something else than application/wasm are common.
   const isWasm = response.headers.get('content-type') === 'application/wasm';
-  return { name, module: await (isWasm ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer())) };
+  try {
+    return { name, module: await (isWasm ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer())) };
+  } catch (error) {
+    throw missing(`${url} is not run: ${/** @type {any} */ (error).message}`, error);
+  }
 }
+
+/**
+ * @param {string} what
+ * @param {unknown} [cause]
+ */
+const missing = (what, cause) =>
+  new SmartFetchError({
+    kind: 'unsupported',
+    operation: 'start',
+    message: `The WebAssembly file of smart-fetch cannot be had: ${what}.`,
+    hint: "Look whether it is served beside the scripts, and whether the page's content policy lets it be loaded (connect-src 'self') and run (script-src 'wasm-unsafe-eval').",
+    retry: true,
+    exitStatus: 1,
+  }, cause);
 
 /**
  * Something that is made once for each file. A network failure must not stick: the next call tries again.

@@ -12,6 +12,7 @@ import { createPool } from './worker/node.js';
 export { SmartFetchError } from './errors.js';
 export { generateKeys } from './keys/generate.js';
 export { zip } from './save/zip.js';
+export { nameOptions } from './names.js';
 export { Tally } from './tally.js';
 
 const environment = {

@@ -14,7 +14,7 @@
 import type { CopyOptions, Folder } from './index.js';
 
 export {
-  Client, SmartAppClient, SmartFetchError, Tally, bundle, fromSmartClient, generateKeys, hydrationTasks, loadKeys, memoryFolder, merge, openFolder, parseIds, resetLinks, resourceTypes, verify, version, zip,
+  Client, SmartAppClient, SmartFetchError, Tally, bundle, fromSmartClient, generateKeys, hydrationTasks, loadKeys, memoryFolder, merge, nameOptions, openFolder, parseIds, resetLinks, resourceTypes, verify, version, zip,
 } from './index.js';
 export type * from './index.js';
 

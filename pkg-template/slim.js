@@ -14,6 +14,7 @@ import * as simd from './wasm/smart_fetch_full_simd.js';
 export { SmartFetchError } from './errors.js';
 export { generateKeys } from './keys/generate.js';
 export { zip } from './save/zip.js';
+export { nameOptions } from './names.js';
 export { Tally } from './tally.js';
 export { flavour };
 

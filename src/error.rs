@@ -63,7 +63,8 @@ pub struct ErrorInfo {
     pub kind: ErrorKind,
     /// The step that failed, such as `kick-off` or `download`.
     pub operation: String,
-    /// One sentence or more, without any token, key or query of a signed URL.
+    /// One sentence or more, without any token, key or query of a signed URL. Options are called by their flags, here and in
+    /// all that is told: hosts other than the command line put their own names in the place of those.
     pub message: String,
     /// Whether doing the same again later could help.
     pub retry: bool,

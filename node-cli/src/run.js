@@ -20,6 +20,9 @@ const COMMANDS = {
   serve: () => import('./commands/serve.js'),
 };
 
+/** Commands that are servers: they do without the core. */
+const SERVERS = new Set(['sandbox', 'serve']);
+
 /**
  * @typedef {object} Invocation What a command is given.
  * @property {string} [operand]
@@ -40,6 +43,10 @@ export async function main(argv) {
     line = parseCommandLine(argv, (text) => output.write(text), output.stdout.columns);
     if (!line) return await finish(EXIT.complete, output);
     const settings = await readSettings(line);
+    if (!SERVERS.has(line.command)) {
+      const { nameOptions } = await import('smart-fetch');
+      nameOptions((option, flag) => flag);
+    }
     const { run } = await COMMANDS[line.command]();
     return await finish(await run({ operand: line.operand, settings, argv, output }), output);
   } catch (error) {

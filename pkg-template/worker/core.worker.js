@@ -3,11 +3,15 @@
  */
 import { holdForLife } from '../locks/web-locks.js';
 import { Pause } from '../job.js';
+import { nameOptions } from '../names.js';
 import { methods } from './core.js';
 import { plain } from './core-protocol.js';
 
 /** @type {Map<number, { cancel: () => void, pause: Pause, questions: Map<number, (answer: any) => void> }>} */
 const running = new Map();
+
+// Names are put in by the page, which may have its own.
+nameOptions((_, flag) => flag);
 
 let nextQuestion = 0;
 

@@ -290,8 +290,7 @@ impl<P: Platform> Work<'_, '_, '_, P> {
         }
         // Where the type was never served, the token may be good for the others.
         if error.kind == ErrorKind::Network || error.status == Some(401) && self.served {
-            let hint =
-                "What was received is kept. Run the same command again later: it carries on where this one stopped.";
+            let hint = "What was received is kept. Do the same again later: it carries on where this one stopped.";
             return Err(error.clone().with_hint(hint));
         }
         let what = format!("Giving up on {} for now: {MAX_STREAK} searches in a row failed.", self.fetch.resource_type);

@@ -46,6 +46,17 @@ impl<P: Platform> Exam<'_, '_, P> {
             );
             return self.note("browser", State::Failure, format!("the browser blocks {what}"), meaning);
         }
+        let base = format!("{}/", self.client.base());
+        let is_relayed = self.config.server.rewrite_urls.iter().any(|(_, to)| base.strip_prefix(to.as_str()).is_some());
+        if self.seen.same_origin && is_relayed {
+            self.facts.browser = Some(true);
+            return self.note(
+                "browser",
+                State::Note,
+                "this page reaches the server through a relay, which is of the page's own origin",
+                "Whether web pages can use the server without one was not looked at.",
+            );
+        }
         if self.seen.same_origin {
             self.facts.browser = Some(true);
             return self.note("browser", State::Good, "this page is of the server's own origin", "");

@@ -33,5 +33,5 @@ pub async fn cancel_bulk<P: Platform>(platform: &P, config: &BulkConfig) -> Resu
         return Ok(());
     }
     let message = deleted.message().unwrap_or_default();
-    Err(Error::new(ErrorKind::Server, "cancel", message).with_hint("Run the same command again later."))
+    Err(Error::new(ErrorKind::Server, "cancel", message).with_hint("Do the same again later."))
 }

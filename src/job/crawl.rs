@@ -101,7 +101,7 @@ pub async fn crawl<P: Platform>(
     let words = Words {
         operation: "crawl",
         message: "The crawl was interrupted; its state is kept.",
-        hint: "Run the same command again to carry on.",
+        hint: "Do the same again to carry on.",
     };
     until(cancelled, words, run(platform, config)).await
 }

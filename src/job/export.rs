@@ -105,7 +105,7 @@ pub async fn export<P: Platform>(
     let words = Words {
         operation: "export",
         message: "The export was interrupted; its state is kept.",
-        hint: "Run the same command again to carry on.",
+        hint: "Do the same again to carry on.",
     };
     until(cancelled, words, run(platform, config)).await
 }

@@ -74,7 +74,7 @@ pub async fn hydrate<P: Platform>(
     let words = Words {
         operation: "hydrate",
         message: "Hydration was interrupted; what was fetched is kept.",
-        hint: "Run the same command again to carry on.",
+        hint: "Do the same again to carry on.",
     };
     until(cancelled, words, running).await
 }

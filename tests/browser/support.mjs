@@ -56,8 +56,11 @@ clock.now = () => began + (Date.now() - began) * ${times};
 clock.sleep = (millis) => sleep(millis / ${times});
 `;
 
-/** Serves `/pkg/`, `/contract/` and `/`: the pages; but not the script `missing`. `hurry`: how many times as fast its clock is. */
-export function startSite(t, { missing, hurry } = {}) {
+/**
+ * Serves `/pkg/`, `/contract/` and `/`: the pages; but not the script `missing`. `hurry`: how many times as fast its clock is;
+ * `policy`: the content policy.
+ */
+export function startSite(t, { missing, hurry, policy = CSP } = {}) {
   const find = (path) => {
     const [, place, ...rest] = path.split('/');
     if (missing !== undefined && rest.at(-1) === missing) throw new Error('as if it were not there');
@@ -67,7 +70,7 @@ export function startSite(t, { missing, hurry } = {}) {
     // Workers know no import maps.
     return place === 'contract' ? body.toString().replace("'node:assert/strict'", "'/assert.js'") : body;
   };
-  return hosting(t, find, { 'content-security-policy': CSP });
+  return hosting(t, find, { 'content-security-policy': policy });
 }
 
 const FLAGS = [

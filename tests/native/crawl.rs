@@ -394,7 +394,7 @@ fn a_server_that_goes_away_stops_the_crawl_and_costs_nothing() {
     let config = config(100, &["Patient", "Condition"]);
     let error = crawl(&host, &config).unwrap_err();
     assert_eq!((error.kind, error.exit_status()), (ErrorKind::Network, 1));
-    assert!(error.to_string().contains("Run the same command again"), "{error}");
+    assert!(error.to_string().contains("Do the same again"), "{error}");
     gone.set(false);
     let host = host.restarted();
     let before = host.http.seen().len();

@@ -403,4 +403,21 @@ fn in_a_browser_it_is_judged_by_what_the_browser_lets_through() {
     let report = examine(&host, &here);
     assert_eq!((report.usable, report.facts.browser), (Usable::No, Some(false)));
     assert!(check(&report, "server").meaning.contains("CORS"), "{report:#?}");
+
+    // Nothing is hidden from a page of the server's origin; a relay of the page's origin says nothing of the server.
+    for relayed in [false, true] {
+        let host = Host::new();
+        serve(&host, open_to_pages);
+        let mut here = here.clone();
+        if relayed {
+            here.server.rewrite_urls = vec![("https://behind.example/".into(), format!("{BASE}/"))];
+        }
+        let report = examine(&host, &here);
+        let browser = check(&report, "browser");
+        assert_eq!(
+            (browser.state, browser.found.contains("relay")),
+            (if relayed { State::Note } else { State::Good }, relayed)
+        );
+        assert_eq!((report.usable, report.facts.browser), (Usable::Yes, Some(true)));
+    }
 }

@@ -50,7 +50,7 @@ test('export: options that make no sense are refused before anything is sent', a
     [{ nickname: '../x' }, /cannot be a nickname/],
     [{ hydrationTasks: ['nonsense'] }, /nonsense/],
     [{ since: 'auto', until: '2026-01-01' }, /exclude each other/],
-    [{ idSystem: 'urn:x' }, /id-system/],
+    [{ idSystem: 'urn:x' }, /idSystem/],
     [{ mode: 'slow' }, /slow/],
     [{ since: 'last week' }, /last week/],
   ]) {

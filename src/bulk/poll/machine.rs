@@ -233,7 +233,7 @@ impl Poll {
                     format!("The server says that the export is complete, but in place of a manifest it sent {what}."),
                 )
                 .with_status(reply.status)
-                .with_hint("Run the same command again to look once more."),
+                .with_hint("Do the same again to look once more."),
             ),
         }
     }
