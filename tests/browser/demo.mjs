@@ -43,3 +43,13 @@ export async function chooseServer(page, url) {
 
 /** Waits until the results of a run are there. */
 export const resultsShown = (page) => page.waitForSelector('#view-results:not([hidden]) #stored tbody tr');
+
+/** Resources by type, as the page shows them. */
+export const shownTypes = (page) =>
+  page.$$eval('#by-type tbody tr', (rows) => Object.fromEntries(rows.map((row) => [row.cells[0].textContent, Number(row.cells[2].textContent.replaceAll(',', ''))])));
+
+/** Chooses just these types. */
+export async function onlyTypes(page, types) {
+  await page.getByRole('button', { name: 'None' }).click();
+  for (const type of types) await page.getByLabel(type, { exact: true }).check();
+}

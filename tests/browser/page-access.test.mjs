@@ -14,7 +14,7 @@ for (const colorScheme of ['light', 'dark']) {
     await context.addInitScript({ path: AXE });
     const { page, wrong } = await openDemo(context, serve.url);
     const check = async (view, shown) => {
-      for (const width of [360, 1280]) {
+      for (const width of [320, 360, 1280]) {
         await page.setViewportSize({ width, height: 740 });
         assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${view} at ${width} px`);
         const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));

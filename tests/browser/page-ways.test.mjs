@@ -1,18 +1,10 @@
 // What else the demo page offers: the doctor, a folder that is kept up to date, crawls, hydration, verifying.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chooseServer, openDemo, resultsShown, startServers } from './demo.mjs';
+import { chooseServer, onlyTypes, openDemo, resultsShown, shownTypes, startServers } from './demo.mjs';
 import { startBrowser } from './support.mjs';
 
-const shownTypes = (page) =>
-  page.$$eval('#by-type tbody tr', (rows) => Object.fromEntries(rows.map((row) => [row.cells[0].textContent, Number(row.cells[2].textContent.replaceAll(',', ''))])));
-
 const total = async (sandbox, query) => (await (await fetch(`${sandbox.url}/${query}${query.includes('?') ? '&' : '?'}_summary=count`)).json()).total;
-
-async function onlyTypes(page, types) {
-  await page.getByRole('button', { name: 'None' }).click();
-  for (const type of types) await page.getByLabel(type, { exact: true }).check();
-}
 
 test('the doctor says in a table what a server can do, and what stands in the way', async (t) => {
   const { sandbox, serve } = await startServers(t);

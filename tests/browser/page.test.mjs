@@ -9,12 +9,8 @@ import { Client, openFolder } from 'smart-fetch';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { startServe } from '../../node-cli/src/serve/index.js';
 import { run } from '../cli/support.mjs';
-import { chooseServer, openDemo, PAGE, resultsShown, startServers } from './demo.mjs';
+import { chooseServer, openDemo, PAGE, resultsShown, shownTypes, startServers } from './demo.mjs';
 import { startBrowser, workersEnded } from './support.mjs';
-
-/** Resources by type, as the page shows them. */
-const shownTypes = (page) =>
-  page.$$eval('#by-type tbody tr', (rows) => Object.fromEntries(rows.map((row) => [row.cells[0].textContent, Number(row.cells[2].textContent.replaceAll(',', ''))])));
 
 /** What the server says it has. */
 async function servedTypes(base, types) {
@@ -125,7 +121,7 @@ test('no token is stored, and resuming asks for it again', async (t) => {
   assert.doesNotMatch(kept, /canary-token/);
   await page.reload();
   await page.getByRole('link', { name: /^Runs/ }).click();
-  await page.getByRole('button', { name: /^Resume/ }).click();
+  await page.getByRole('button', { name: /^Try again/ }).click();
   await page.getByText('Its secret was not stored').waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.id), 'token');
 });

@@ -6,13 +6,15 @@ import { count } from './words.js';
  * Bars beside names, as a table.
  * @param {HTMLElement} place
  * @param {string} caption
- * @param {[string, number][]} rows
+ * @param {[string, number | undefined][]} rows without a number where it is not known
+ * @param {string} [note]
  */
-export function bars(place, caption, rows) {
+export function bars(place, caption, rows, note) {
   if (rows.length === 0) return fill(place, h('p', { class: 'hint' }, 'There are no resources.'));
-  const most = Math.max(1, ...rows.map(([, number]) => number));
+  const most = Math.max(1, ...rows.map(([, number]) => number ?? 0));
   return fill(
     place,
+    note && h('p', { class: 'hint' }, note),
     h(
       'table',
       { class: 'bars' },
@@ -20,16 +22,18 @@ export function bars(place, caption, rows) {
       h('thead', { class: 'unseen' }, h('tr', {}, h('th', { scope: 'col' }, 'Type'), h('td', {}), h('th', { scope: 'col' }, 'Resources'))),
       h('tbody', {}, ...rows.map(([name, number]) => {
         const bar = h('span', { class: 'bar' }, h('span'));
-        bar.firstChild.style.width = `${(number / most) * 100}%`;
-        return h('tr', {}, h('th', { scope: 'row' }, name), h('td', { 'aria-hidden': 'true' }, bar), h('td', { class: 'number' }, count(number)));
+        bar.firstChild.style.width = `${((number ?? 0) / most) * 100}%`;
+        return h('tr', {}, h('th', { scope: 'row' }, name), h('td', { 'aria-hidden': 'true' }, bar), h('td', { class: 'number' }, number === undefined ? '–' : count(number)));
       })),
     ),
   );
 }
 
 const [HEIGHT, BOTTOM] = [260, 24];
-/** Room that a name below a column needs. */
-const NAME = 68;
+/** Room that a name below a column needs, what is between two included; and its own. */
+const [NAME, LETTERS] = [68, 50];
+/** Widest column: one alone is no wall. */
+const WIDEST = 72;
 
 /**
  * Columns over time, with the same numbers as a table below.
@@ -49,10 +53,10 @@ export function timeline(place, label, { unit, columns, note }) {
   columns.forEach(([name, number], index) => {
     const size = number === 0 ? 0 : Math.max(2, (number / most) * tall);
     const gap = Math.min(4, step * 0.2);
-    const bar = s('rect', { x: index * step + gap / 2, y: HEIGHT - BOTTOM - size, width: step - gap, height: size, rx: Math.min(3, step / 6) });
+    const bar = s('rect', { x: index * step + gap / 2, y: HEIGHT - BOTTOM - size, width: Math.min(WIDEST, step - gap), height: size, rx: Math.min(3, step / 6) });
     bar.append(s('title', {}, `${name}: ${count(number)}`));
     shapes.push(bar);
-    if (index % every === 0) shapes.push(s('text', { x: index * step, y: HEIGHT - 6 }, name));
+    if (index % every === 0 && index * step + LETTERS <= width) shapes.push(s('text', { x: index * step, y: HEIGHT - 6 }, name));
   });
   const image = s('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', 'aria-label': `${label}, by ${unit}. The table below has the numbers.` }, ...shapes);
   const rows = columns.filter(([, number]) => number > 0).map(([name, number]) => h('tr', {}, h('th', { scope: 'row' }, name), h('td', { class: 'number' }, count(number))));

@@ -8,11 +8,11 @@ const TITLES = {
 };
 const STATES = { good: ['good', 'Good'], note: ['', 'Note'], warning: ['warn', 'Know this'], failure: ['bad', 'In the way'] };
 
-/** In a sentence, whether the server can be used. */
+/** In a sentence, whether the server can be used, and whether that is good. */
 export const VERDICTS = {
-  yes: 'This server is ready for exports.',
-  withProblems: 'This server can be used; know what the table says.',
-  no: 'This server cannot be used like this; the table says why.',
+  yes: { text: 'This server is ready for exports.', kind: 'good' },
+  withProblems: { text: 'This server can be used; know what the table says.', kind: 'warn' },
+  no: { text: 'This server cannot be used like this; the table says why.', kind: 'bad' },
 };
 
 /** @param {HTMLElement} place @param {import('smart-fetch').DoctorReport} report */

@@ -59,17 +59,21 @@ export function confirmed(title, text, yes) {
   });
 }
 
-/** Runs `work` while `button` is off, and shows what it tells or why it failed in `place`. */
+/**
+ * Runs `work` while `button` is off, and shows what it tells or why it failed in `place`. It tells a text, for good news, or
+ * `{ text, kind }` with `good`, `warn` or `bad`.
+ */
 export async function doing(button, place, text, work) {
   if (button.getAttribute('aria-disabled') === 'true') return undefined;
   // Not `disabled`: that would take the focus away from who uses the keyboard.
   button.setAttribute('aria-disabled', 'true');
-  place.classList.remove('bad-text', 'good-text');
+  place.classList.remove('bad-text', 'good-text', 'warn-text');
   place.textContent = text;
   try {
     const done = await work((more) => say(place, more));
-    place.classList.add('good-text');
-    place.textContent = done ?? '';
+    const { text: told = '', kind = 'good' } = typeof done === 'object' ? done : { text: done };
+    place.classList.add(`${kind}-text`);
+    place.textContent = told;
     return done;
   } catch (error) {
     place.classList.add('bad-text');

@@ -2,13 +2,13 @@
 import { $, confirmed, fill, h } from './dom.js';
 import { engine } from './engine.js';
 import { readSignIn } from './keys.js';
-import { recall, remember } from './remembered.js';
+import { all, recall, remember } from './remembered.js';
 import { showProblem, watch } from './run.js';
 import { readRuns, setUpImport, showCount, showRuns } from './runs.js';
 import { route } from './servers.js';
 import { fillIn, setUp, showRoom } from './setup.js';
-import { phasesOf, startOrder } from './ways.js';
-import { explain, host } from './words.js';
+import { describe, outcomeOf, phasesOf, startOrder } from './ways.js';
+import { explain, host, when } from './words.js';
 
 /** The view of results, loaded when there will be some. @type {Promise<typeof import('./results.js')> | undefined} */
 let results;
@@ -31,6 +31,8 @@ const VIEWS = { new: 'Export FHIR data in this browser', run: 'Running', results
 async function navigate() {
   const [view, name] = location.hash.slice(1).split('/');
   const wanted = view in VIEWS && (view !== 'run' || current || !$('run-problem').hidden) && (view !== 'results' || name) ? view : 'new';
+  // A run ends with its tab: the address must not go on to promise one.
+  if (view !== wanted && view !== '') history.replaceState(null, '', `#${wanted}`);
   const moved = $(`view-${wanted}`).hidden;
   if (wanted !== 'results') results?.then(({ leave }) => leave());
   for (const id of Object.keys(VIEWS)) $(`view-${id}`).hidden = id !== wanted;
@@ -40,12 +42,22 @@ async function navigate() {
   }
   document.title = `${VIEWS[wanted]} · smart-fetch`;
   if (wanted !== 'new') showResuming(undefined);
+  else await showInterrupted();
   if (moved) {
     window.scrollTo(0, 0);
     $(`${wanted}-title`).focus({ preventScroll: true });
   }
   if (wanted === 'runs') await listRuns();
   if (wanted === 'results') await open(decodeURIComponent(name));
+}
+
+/** Shows the view of an address, which may be that of now. */
+function go(address) {
+  if (location.hash === address) return navigate();
+  location.hash = address;
+  return new Promise((resolve) => {
+    window.addEventListener('hashchange', resolve, { once: true });
+  });
 }
 
 const listRuns = () => showRuns({ running: current?.name, resume, remove });
@@ -75,6 +87,30 @@ async function remove(folder) {
   else location.hash = '#runs';
 }
 
+/** A lock that a tab holds while it is at work on a run: whoever reloads it, or closes it, lets go of it. */
+const lockOf = (name) => `smart-fetch-page:${name}`;
+
+/** Offers the latest run that was at work when its tab was closed or reloaded. */
+async function showInterrupted() {
+  const begun = Object.entries(all()).filter(([name, { running }]) => running && name !== current?.name && name !== resuming);
+  $('interrupted').hidden = true;
+  if (begun.length === 0) return;
+  const { held = [] } = (await navigator.locks?.query()) ?? {};
+  const kept = new Set((await (await engine()).folders()).map((folder) => folder.name));
+  const isLeft = ([name]) => kept.has(name) && name !== current?.name && name !== resuming && !held.some((lock) => lock.name === lockOf(name));
+  const [latest] = begun.filter(isLeft).sort(([, a], [, b]) => b.started - a.started);
+  if (!latest) return;
+  const [name, run] = latest;
+  const again = h('button', { type: 'button', class: 'primary', onclick: () => resume(name) }, 'Resume');
+  const later = h('button', { type: 'button', class: 'quiet', onclick: () => {
+    remember(name, { running: false });
+    showInterrupted();
+  } }, 'Not now');
+  fill($('interrupted'), h('strong', {}, 'An export was interrupted.'),
+    h('span', {}, `${host(run.server)}, begun ${when(run.started)}: ${describe(run)}. What it has is kept; resuming gets the rest.`), h('div', { class: 'row' }, again, later));
+  $('interrupted').hidden = false;
+}
+
 /** Begins an export in a new folder, or goes on with the one of `name`. */
 async function start({ server, relayed, client, order, remember: settings }, name = resuming) {
   if (current) {
@@ -87,22 +123,25 @@ async function start({ server, relayed, client, order, remember: settings }, nam
   const stamp = new Date(now - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace('T', ' ').replaceAll(':', '.');
   const folder = await openFolder(name ?? `${stamp} ${host(server).replaceAll(':', '-')}`);
   if (folder.storage === 'memory') memoryFolders.set(folder.name, folder);
-  remember(folder.name, { ...settings, started: recall(folder.name)?.started ?? now.getTime() });
+  remember(folder.name, { ...settings, started: recall(folder.name)?.started ?? now.getTime(), running: true, problem: undefined });
   const job = startOrder(client, folder, order);
   resultsView();
   current = { name: folder.name, job };
-  location.hash = '#run';
+  navigator.locks?.request(lockOf(folder.name), () => job.result.catch(() => {}));
+  go('#run');
   const address = `#results/${encodeURIComponent(folder.name)}`;
   try {
     const report = await watch(job, { server, relayed, folder, phases: phasesOf(order) });
-    // What may be long is cut: it is for the eye.
-    if (report.failed) remember(folder.name, { report: { ...report, failed: report.failed.slice(0, 100) } });
+    remember(folder.name, { outcome: outcomeOf(report), running: false });
     current = undefined;
     if (location.hash === '#run') location.hash = address;
   } catch (error) {
     current = undefined;
-    if (error.code === 'cancelled' && location.hash === '#run') location.hash = address;
-    else showFailure(explain(error, { server, relayed }), folder.name, address);
+    const isStopped = error.code === 'cancelled';
+    const { title, text, hint, command } = explain(error, { server, relayed });
+    remember(folder.name, { running: false, outcome: undefined, problem: isStopped ? undefined : { title, text, hint } });
+    if (isStopped && location.hash === '#run') location.hash = address;
+    else showFailure({ title, text, hint, command }, folder.name, address);
   }
   showCount((await readRuns()).length);
 }
@@ -125,11 +164,8 @@ async function resume(name) {
   fillIn(settings);
   if (settings.auth === 'token' || (settings.auth === 'smart' && settings.key === 'pasted')) {
     showResuming(name);
-    location.hash = '#new';
     // The view takes the focus when it is shown; here it belongs to the field.
-    await new Promise((resolve) => {
-      window.addEventListener('hashchange', resolve, { once: true });
-    });
+    await go('#new');
     $(settings.auth === 'token' ? 'token' : 'jwks').focus();
     return;
   }
@@ -151,6 +187,11 @@ function showResuming(name) {
 setUp((order) => start(order));
 setUpImport(listRuns);
 window.addEventListener('hashchange', navigate);
+// The address names the view: it is not to change for this.
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  $('main').focus();
+});
 navigate();
 
 // The wasm comes once the page can be used.

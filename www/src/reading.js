@@ -24,3 +24,21 @@ export async function* readSome(folder, type, { limit, kind, signal }) {
     }
   }
 }
+
+/** How many rows a data file has, by reading it: for files that no ledger counts. */
+export async function rowsOf(file, signal) {
+  let rows = 0;
+  let last;
+  const reader = file.stream({ decode: true }).getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if (signal.aborted) {
+      await reader.cancel();
+      return undefined;
+    }
+    for (let at = value.indexOf(10); at >= 0; at = value.indexOf(10, at + 1)) rows += 1;
+    last = value.at(-1) ?? last;
+  }
+  return last === undefined || last === 10 ? rows : rows + 1;
+}

@@ -9,9 +9,13 @@ const PLACE = 'smart-fetch.runs';
  * @property {'none' | 'token' | 'smart'} auth
  * @property {string} [clientId]
  * @property {'made' | 'pasted'} [key]
+ * @property {string} [way] of getting the data, see `ways.js`
+ * @property {boolean} [hydrate]
  * @property {object} options of the export
  * @property {number} started
- * @property {import('smart-fetch').BulkReport} [report]
+ * @property {boolean} [running] it has begun, and no end of it was seen
+ * @property {import('./ways.js').Outcome} [outcome] how it ended
+ * @property {{ title: string, text: string, hint?: string }} [problem] why it ended, where that was no end of its own
  */
 
 /** @returns {Record<string, Remembered>} */

@@ -3,10 +3,11 @@ import { bars, timeline } from './charts.js';
 import { columnsOf, dateOf } from './dates.js';
 import { $, doing, fill, h, pairs, say } from './dom.js';
 import { engine } from './engine.js';
-import { readSome } from './reading.js';
+import { readSome, rowsOf } from './reading.js';
 import { recall } from './remembered.js';
 import { showSample } from './sample.js';
-import { freshFolder } from './ways.js';
+import { resumeWord, verdictOf } from './verdict.js';
+import { describe, freshFolder } from './ways.js';
 import { bytes, count, host, plural, when } from './words.js';
 
 /** Resources that are read for the chart over time. */
@@ -15,6 +16,9 @@ const READ = 100_000;
 const DELETED = 20_000;
 /** Rows of the lists of problems and files. */
 const ROWS = 100;
+
+/** Bytes of files that are counted by reading them. */
+const COUNTED = 64_000_000;
 
 let leaving = new AbortController();
 
@@ -33,37 +37,67 @@ export async function showResults(folder, { resume, remove }) {
   const { signal } = leaving;
   const status = await folder.status();
   const remembered = recall(folder.name);
-  const report = remembered?.report;
-  const run = status.runs.at(-1);
-  const output = status.files.filter(({ kind }) => kind === 'output');
-  const total = output.reduce((sum, { resources }) => sum + (resources ?? 0), 0);
+  const { outcome, problem } = remembered ?? {};
+  const managed = status.kind === 'managed';
+  const run = managed ? status.exports?.at(-1)?.runs.at(-1) : status.runs.at(-1);
   const stored = status.files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
 
   const time = run?.transactionTime;
   const where = [host(remembered?.server ?? run?.request.fhirUrl ?? ''), remembered && `begun ${when(remembered.started)}`, time && `data as of ${when(time)}`];
-  $('results-where').textContent = where.filter(Boolean).join(' · ');
-  showVerdict(status, report, run);
-  const managed = status.kind === 'managed';
-  fill($('summary'), ...pairs([
-    !managed && ['Resources', count(total)],
+  fill($('results-where'), where.filter(Boolean).join(' · '), remembered?.options && h('br'), remembered?.options && describe(remembered));
+  const facts = { status, outcome, problem, run };
+  showVerdict(facts);
+  const showSummary = (resources) => fill($('summary'), ...pairs([
+    ['Resources', resources === undefined ? '–' : count(resources)],
     ['Files', count(status.files.length)],
-    !managed && ['Stored here', bytes(stored)],
+    ['Stored here', bytes(stored)],
     managed && ['Exports', count(status.exports?.length)],
-    report?.deletions > 0 && ['Deletions', count(report.deletions)],
+    outcome?.deletions > 0 && ['Deletions', count(outcome.deletions)],
   ]));
-
-  const types = Object.entries(await folder.types()).sort(([, a], [, b]) => (b.resources ?? 0) - (a.resources ?? 0));
-  // What is current of several exports is not counted before it is put together.
-  if (managed) fill($('by-type'), h('p', { class: 'hint' }, `${types.map(([type]) => type).join(', ')}. “Make one current copy” puts the exports together, and counts.`));
-  else bars($('by-type'), 'Resources by type', types.map(([type, { resources }]) => [type, resources ?? 0]));
-  const names = types.filter(([, { resources }]) => resources !== 0).map(([type]) => type);
+  showSummary();
+  for (const id of ['by-type', 'over-time', 'sample']) fill($(id));
+  $('problems-card').hidden = true;
+  showFiles(folder, status);
+  showHistory(status.exports);
+  const isDone = status.complete && (!outcome || (outcome.verdict !== 'incomplete' && outcome.references === 0));
+  showActions(folder, { resume: isDone && !managed ? undefined : resume, remove, managed, word: resumeWord({ managed, status, problem }) }, signal);
+  if (await countUnknown(folder, status, signal)) showFiles(folder, status);
+  if (signal.aborted) return;
+  const types = typesOf(status);
+  const total = types.reduce((sum, [, resources]) => (sum === undefined || resources === undefined ? undefined : sum + resources), 0);
+  showSummary(total);
+  if (total === 0) showVerdict({ ...facts, isEmpty: true });
+  const isSeveral = managed && status.exports?.filter(({ complete }) => complete).length > 1;
+  bars($('by-type'), 'Resources by type', types, isSeveral ? 'A resource counts in each export that brought it. “Make one current copy” leaves one of each.' : undefined);
+  const names = types.filter(([, resources]) => resources !== 0).map(([type]) => type);
   const usual = names.find((type) => type !== 'Patient') ?? names[0];
   choosing('time-type', names, usual, signal, (type) => showTimeline(folder, type, signal));
   choosing('sample-type', names, names.includes('Patient') ? 'Patient' : names[0], signal, (type) => showSample($('sample'), folder, type, signal));
-  await showProblems(folder, status, report, signal);
-  showFiles(folder, status);
-  showHistory(status.exports);
-  showActions(folder, { resume: status.complete && !managed ? undefined : resume, remove, managed }, signal);
+  await showProblems(folder, status, outcome, signal);
+}
+
+/** Counts what is in files of which no ledger knows it, where they are no giants; whether there were any. */
+async function countUnknown(folder, status, signal) {
+  const unknown = status.files.filter(({ kind, resources }) => kind === 'output' && resources === undefined);
+  if (unknown.length === 0 || unknown.reduce((sum, file) => sum + (file.bytes ?? 0), 0) > COUNTED) return false;
+  fill($('by-type'), h('p', { class: 'hint' }, `Counting what is in ${plural(unknown.length, 'file')}…`));
+  for (const file of unknown) {
+    // One that is damaged has no number; verifying says why.
+    file.resources = await rowsOf(folder.file(file.name), signal).catch(() => undefined);
+    if (signal.aborted) return false;
+  }
+  return true;
+}
+
+/** Types with their resources, as far as they are known, the most first. */
+function typesOf(status) {
+  const types = new Map();
+  for (const { kind, type, resources } of status.files) {
+    if (kind !== 'output') continue;
+    const before = types.has(type) ? types.get(type) : 0;
+    types.set(type, before === undefined || resources === undefined ? undefined : before + resources);
+  }
+  return [...types].sort(([, a], [, b]) => (b ?? 0) - (a ?? 0));
 }
 
 /** The exports of a managed folder, the latest first. */
@@ -75,19 +109,8 @@ function showHistory(exports = []) {
   }));
 }
 
-function showVerdict(status, report, run) {
-  const missing = run?.missing ?? 0;
-  const [kind, title, text] = status.kind === 'managed' && status.exports?.at(-1)?.complete === false
-    ? ['warn', 'The last export is not finished.', 'What is current is from those before it. “Get what changed” goes on with it.']
-    : status.kind === 'managed'
-    ? ['good', 'This folder is kept up to date.', 'Below is what is current, from all exports in it. “Get what changed” asks the server for what is new, changed or deleted since.']
-    : status.complete && (!report || report.verdict === 'complete') && (run?.errors ?? 0) === 0
-    ? ['good', 'The export is complete.', 'Every file was checked: whole, each line a resource of its type, and as many as the server announced.']
-    : status.complete
-      ? ['warn', 'The export is complete, but the server reported problems.', 'Everything that it offered is here. See “Errors and deletions” below.']
-      : run?.state === 'waiting'
-        ? ['warn', 'The export is not finished: the server was still preparing the files.', 'Resume it to go on waiting.']
-        : ['warn', `The export is not finished${missing > 0 ? `: ${plural(missing, 'file')} of ${count(run.files)} ${missing === 1 ? 'is' : 'are'} missing` : ''}.`, 'What is here is complete and checked. Resume it to get just what is missing.'];
+function showVerdict(facts) {
+  const [kind, title, text] = verdictOf(facts);
   $('verdict').className = `banner ${kind}`;
   fill($('verdict'), h('strong', {}, title), h('span', {}, text));
 }
@@ -126,7 +149,7 @@ async function showTimeline(folder, type, signal) {
   timeline(place, `${type} resources over time`, { ...columnsOf(counts), note: notes.filter(Boolean).join(' ') || undefined });
 }
 
-async function showProblems(folder, status, report, signal) {
+async function showProblems(folder, status, outcome, signal) {
   const has = (kind) => status.files.some((file) => file.kind === kind);
   const issues = [];
   if (has('error')) {
@@ -145,16 +168,20 @@ async function showProblems(folder, status, report, signal) {
       }
     }
   }
-  const failed = status.complete ? [] : (report?.failed ?? []);
-  const bad = report?.bad ?? [];
+  const { failed = [], bad = [], unknown = [], examples = [], failures = [] } = outcome ?? {};
   if (signal.aborted) return;
   const list = (title, items, more = '') => items.length > 0 && [h('h3', {}, title), h('ul', { class: `issues ${more}` }, ...items.slice(0, ROWS))];
   const item = (severity, text) => h('li', { class: /error|fatal/.test(severity) ? 'bad' : undefined }, h('strong', {}, `${severity}: `), text);
-  $('problems-card').hidden = issues.length + gone.size + failed.length + bad.length === 0;
+  // What could not be fetched besides is in the list of the server's words, too, where that could be read.
+  const lost = issues.length > 0 ? [] : failures;
+  $('problems-card').hidden = issues.length + gone.size + failed.length + bad.length + unknown.length + examples.length + lost.length === 0;
   fill(
     $('problems'),
     ...[
       list('Files that could not be had', failed.map(({ name, problem }) => item('missing', `${name}: ${problem}`))),
+      list('Patients that the server does not know', unknown.map((id) => item('missing', id))),
+      list('What patients lack', examples.map((text) => item('missing', text))),
+      list('References that could not be had', lost.map((text) => item('missing', text))),
       list('What the server reported', issues.map(({ severity, text }) => item(severity ?? 'error', text ?? ''))),
       list('Lines that are no resources', bad.map((text) => item('error', text))),
       list('Deleted on the server', [...gone].map(([type, ids]) => h('li', {}, h('details', {}, h('summary', {}, `${type}: ${count(ids.length)}`), h('p', { class: 'ids' }, ids.slice(0, ROWS).join(', '), ids.length > ROWS && ' …')))), 'columned'),
@@ -179,7 +206,7 @@ function showFiles(folder, status) {
 /** A file name that breaks at its dots, where it has to. */
 const breakable = (name) => name.split(/(?=[./])/).flatMap((part, index) => (index > 0 ? [h('wbr'), part] : [part]));
 
-function showActions(folder, { resume, remove, managed }, signal) {
+function showActions(folder, { resume, remove, managed, word }, signal) {
   const result = $('save-result');
   fill(result);
   const on = (id, listener) => $(id).addEventListener('click', listener, { signal });
@@ -212,7 +239,7 @@ function showActions(folder, { resume, remove, managed }, signal) {
       location.hash = `#results/${encodeURIComponent(copy.name)}`;
       return `${plural(report.resources, 'resource')} of ${plural(report.runs.length, 'export')}.`;
     }));
-  say($('again'), managed ? 'Get what changed' : 'Resume');
+  say($('again'), word);
   $('again').hidden = !resume;
   on('again', () => resume());
   on('delete', () => remove());

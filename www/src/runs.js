@@ -2,6 +2,8 @@
 import { $, doing, fill, h } from './dom.js';
 import { engine } from './engine.js';
 import { recall } from './remembered.js';
+import { resumeWord, verdictOf } from './verdict.js';
+import { describe } from './ways.js';
 import { bytes, count, host, plural, when } from './words.js';
 
 /** Runs with what is known of them, the latest first. */
@@ -81,25 +83,50 @@ async function bringIn(name, source, onProgress) {
   }
 }
 
+/** The state of a run, as kind and word of its tag. */
+function tagOf({ status, remembered }, isRunning) {
+  if (isRunning) return ['', 'Running'];
+  if (status.damaged) return ['warn', 'Damaged'];
+  const [kind] = verdictOf({ status, ...remembered, run: lastRun(status) });
+  if (kind === 'bad') return ['bad', 'Failed'];
+  const managed = status.kind === 'managed';
+  const isDone = managed ? status.exports?.at(-1)?.complete !== false : status.complete;
+  if (!isDone) return ['warn', 'Not finished'];
+  return [kind, `${managed ? 'Kept up to date' : 'Complete'}${kind === 'warn' ? ', with problems' : ''}`];
+}
+
+const lastRun = (status) => (status.exports?.at(-1) ?? status).runs.at(-1);
+
+/** What was asked for where the page did not begin the run. */
+function asked(run) {
+  if (!run) return undefined;
+  const { level, ids } = run.request;
+  return describe({ way: run.transactionTime === undefined ? 'crawl' : 'once', options: { level: level ?? 'system', types: run.types, ids: ids === undefined ? undefined : [] } });
+}
+
 function row({ folder, status, remembered, time }, { running, resume, remove }) {
   const isRunning = folder.name === running;
-  const last = status.runs.at(-1);
-  const [kind, word] = isRunning ? ['', 'Running'] : status.damaged ? ['warn', 'Damaged'] : status.kind === 'managed' && status.exports?.at(-1)?.complete !== false ? ['good', 'Kept up to date'] : status.complete ? ['good', 'Complete'] : ['warn', 'Not finished'];
+  const last = lastRun(status);
+  const [kind, word] = tagOf({ status, remembered }, isRunning);
   const managed = status.kind === 'managed';
-  const resources = status.runs.reduce((sum, job) => sum + job.resources, 0);
+  const output = status.files.filter((file) => file.kind === 'output');
+  const resources = output.some((file) => file.resources === undefined) ? undefined : output.reduce((sum, file) => sum + file.resources, 0);
   const stored = status.files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
   const server = host(remembered?.server ?? last?.request.fhirUrl ?? folder.name);
   const label = `${server}, ${time ? when(time) : folder.name}`;
   const button = (text, more, listener) => h('button', { 'type': 'button', 'class': 'quiet', 'aria-label': `${text}: ${label}`, ...more, 'onclick': listener }, text);
   const address = isRunning ? '#run' : `#results/${encodeURIComponent(folder.name)}`;
+  const amount = `${resources === undefined ? '' : `${plural(resources, 'resource')} in `}${plural(status.files.length, 'file')}, ${bytes(stored)}`;
+  const what = kind === 'bad' ? remembered.problem.title : managed ? `${plural(status.exports?.length ?? 0, 'export')}: ${amount}` : amount;
   return h(
     'li',
     { class: 'card run-row' },
     h('div', {}, h('h2', {}, server, h('span', { class: `tag ${kind}` }, word)),
-      h('p', {}, `${time ? when(time) : ''} · ${managed ? plural(status.exports?.length ?? 0, 'export') : `${plural(resources, 'resource')} in ${plural(status.files.length, 'file')}, ${bytes(stored)}`}`)),
+      h('p', {}, remembered?.options ? describe(remembered) : asked(last)),
+      h('p', {}, `${time ? `${when(time)} · ` : ''}${what}`)),
     h('div', { class: 'row' },
       button(isRunning ? 'Watch' : 'Open', {}, () => (location.hash = address)),
-      !isRunning && !status.complete && remembered?.options && button(managed ? 'Get what changed' : 'Resume', {}, () => resume(folder.name)),
+      !isRunning && !status.complete && remembered?.options && button(resumeWord({ managed, status, problem: remembered.problem }), {}, () => resume(folder.name)),
       !isRunning && button('Delete', { class: 'quiet danger' }, () => remove(folder))),
   );
 }

@@ -7,11 +7,14 @@ const LOCAL_SANDBOX = 'http://127.0.0.1:8080/fhir';
 
 /** What `smart-fetch serve` says of its relay; nothing on a static host. @type {any[]} */
 let relays = [];
+/** Whether `smart-fetch serve` has this page. */
+let isServed = false;
 
 async function readRelays() {
   try {
     const answer = await fetch('./serve.json', { headers: { accept: 'application/json' }, cache: 'no-store' });
     if (answer.ok) ({ relays } = await answer.json());
+    isServed = answer.ok;
   } catch {
     // A static host, which has none.
   }
@@ -29,9 +32,12 @@ export async function showServers() {
       ? choice(`relay:${index}`, 'Public SMART sandbox', 'bulk-data.smarthealthit.org, synthetic patients; through the relay of this page')
       : choice(`relay:${index}`, host(server), `${server}, through the relay of this page`),
   );
+  const how = isServed
+    ? `Start this page’s server with “--server ${PUBLIC_SANDBOX}” too, so that its relay reaches it`
+    : 'Run “smart-fetch serve”, which relays it, and open the address that it prints';
   const missing = relays.some(({ server }) => server === PUBLIC_SANDBOX)
     ? []
-    : [choice('none', 'Public SMART sandbox', 'It allows no web page to use it. Run “smart-fetch serve”, which relays it, and open the address that it prints', { disabled: true })];
+    : [choice('none', 'Public SMART sandbox', `It allows no web page to use it. ${how}`, { disabled: true })];
   fill(
     $('servers'),
     ...behind,
@@ -43,8 +49,12 @@ export async function showServers() {
   first.checked = true;
 }
 
-/** Fits the field of the address to the choice. */
+/** Fits the field of the address to the choice, and what is said of the way that the data take. */
 export function showAddress(value) {
+  const { relayed } = route(chosenServer(value) ?? '');
+  $('path').textContent = relayed
+    ? 'It goes from the FHIR server through the relay on your own machine, which keeps nothing, to this browser’s own storage, and nowhere else: no account, no tracking.'
+    : 'It goes from the FHIR server to this browser’s own storage, and nowhere else: no server in between, no account, no tracking.';
   const own = value === 'local' || value === 'other';
   $('field-url').hidden = !own;
   const url = $('url');

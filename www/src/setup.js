@@ -32,7 +32,11 @@ export function setUp(start) {
     showSignIn();
     showBrief();
   });
-  form.addEventListener('input', showBrief);
+  form.addEventListener('input', ({ target }) => {
+    // It is looked at again when the form is sent.
+    target.removeAttribute('aria-invalid');
+    showBrief();
+  });
   for (const [id, on] of [['types-all', true], ['types-none', false]]) {
     $(id).addEventListener('click', () => {
       for (const box of boxes()) box.checked = on;
@@ -90,7 +94,8 @@ async function check() {
   const report = await client.doctor({ level, types: readTypes() });
   showFindings($('findings'), report);
   const blind = report.usable === 'no' && explain({ code: 'network', message: '' }, { server, relayed });
-  return [VERDICTS[report.usable], blind && blind.command && `If it is up: ${blind.command}`].filter(Boolean).join(' ');
+  const { text, kind } = VERDICTS[report.usable];
+  return { text: [text, blind && blind.command && `If it is up: ${blind.command}`].filter(Boolean).join(' '), kind };
 }
 
 async function findGroups() {

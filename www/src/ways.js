@@ -1,5 +1,6 @@
 // The ways to get data: one bulk export, a crawl, or a folder that is kept up to date; and how each is told.
 import { engine } from './engine.js';
+import { plural } from './words.js';
 
 /** What the form calls them. */
 export const WAYS = { once: 'One bulk export', managed: 'A bulk export that is kept up to date', crawl: 'A crawl, patient by patient' };
@@ -36,7 +37,7 @@ export function startOrder(client, folder, { way, hydrate, options }) {
   return hydrate ? new Sequence(first, () => client.hydrate(folder, { compress: options.compress })) : first;
 }
 
-/** Two jobs as one: the second begins when the first has ended with all that there is. */
+/** Two jobs as one: the second begins when the first has ended, as in a managed export, whatever that could not have. */
 class Sequence {
   #now;
   #cancelled = false;
@@ -50,7 +51,7 @@ class Sequence {
 
   async #run(first, next) {
     const report = await first.result;
-    if (this.#cancelled || report.verdict === 'incomplete') return report;
+    if (this.#cancelled) return report;
     this.#now = next();
     this.#begun?.();
     return { ...report, hydration: await this.#now.result };
@@ -89,6 +90,52 @@ class Sequence {
 export function totalsOf(report) {
   const { resources = 0, files = 0 } = report.bulk ?? report.crawl ?? report;
   return { resources, files };
+}
+
+/** Lines of a list that are kept of a report: it is for the eye. */
+const KEPT = 100;
+
+/**
+ * What is kept of how a run ended, of any way.
+ * @typedef {object} Outcome
+ * @property {string} verdict of the data
+ * @property {{ name: string, problem: string }[]} failed files that could not be had
+ * @property {string[]} bad lines that are no resources
+ * @property {string[]} unknown ids that the server has no Patient for
+ * @property {number} patients of a crawl
+ * @property {Record<string, number>} missing patients by type, and the first of them in words
+ * @property {string[]} examples
+ * @property {number} references that could not be had, and the first of them in words
+ * @property {string[]} failures
+ * @property {number} deletions
+ */
+
+/** @returns {Outcome} */
+export function outcomeOf(report) {
+  const data = report.bulk ?? report.crawl ?? report;
+  const { hydration } = report;
+  const few = (list = []) => list.slice(0, KEPT);
+  return {
+    verdict: data.verdict,
+    failed: few(data.failed ?? data.patientsProblem).map(({ name, problem }) => ({ name, problem })),
+    bad: few(data.bad),
+    unknown: few(data.unknownPatients),
+    patients: data.patients ?? 0,
+    missing: data.missing ?? {},
+    examples: few(data.missingExamples).map(({ type, patient, problem }) => `${type} of ${patient}: ${problem}`),
+    references: hydration?.failed ?? 0,
+    failures: few(hydration?.failures),
+    deletions: data.deletions ?? 0,
+  };
+}
+
+const LEVELS = { system: 'everything', patient: 'all patients' };
+
+/** What a run is for, in a phrase that tells it from others of the same server: `A group: 123, Patient and Condition, one bulk export`. */
+export function describe({ way = 'once', hydrate, options: { level, types = [], ids, since } }) {
+  const whose = ids?.length > 0 ? plural(ids.length, 'patient') : typeof level === 'object' ? `group ${level.group}` : (LEVELS[level] ?? '');
+  const what = types.length === 0 ? 'usual types' : types.length > 3 ? `${types.length} types` : types.join(', ');
+  return [WAYS[way], whose, what, since && since !== 'auto' && `since ${since}`, hydrate && 'with what is referred to'].filter(Boolean).join(' · ');
 }
 
 /** A folder whose name is free. */
