@@ -9,7 +9,7 @@ import { wordedAll } from './names.js';
 /**
  * One thing to do, as plain data: it may cross to a worker.
  * @typedef {object} Call
- * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'verify' | 'doctor' | 'patientIds' | 'managedExport' | 'checkExport' | 'resetLinks'} operation
+ * @property {'bulk' | 'checkBulk' | 'cancelBulk' | 'crawl' | 'checkCrawl' | 'hydrate' | 'checkHydrate' | 'single' | 'bundle' | 'merge' | 'verify' | 'doctor' | 'patientIds' | 'groups' | 'managedExport' | 'checkExport' | 'resetLinks'} operation
  * @property {object} config options in the core's form
  * @property {{ clientId: string, keys: any }[]} clients keys for SMART Backend Services, in any form that `loadKeys` takes
  * @property {number} [workers]
@@ -187,6 +187,16 @@ export class Client {
    */
   patientIds(query, { signal } = {}) {
     return this.#once('patientIds', { query, server: this.#server }, signal);
+  }
+
+  /**
+   * The groups that the server lists.
+   * @param {string} [query]
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<import('./index.d.ts').Group[]>}
+   */
+  groups(query = '', { signal } = {}) {
+    return this.#once('groups', { query, server: this.#server }, signal);
   }
 
   /**

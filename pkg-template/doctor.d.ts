@@ -26,6 +26,7 @@ export interface DoctorCheck {
     | 'smart'
     | 'token'
     | 'access'
+    | 'group'
     | 'export'
     | 'kickoff'
     | 'trial'
@@ -64,6 +65,8 @@ export interface DoctorReport {
     tokenSeconds: number | null;
     /** Patients that a search counts. */
     patients: number | null;
+    /** The groups that the server lists, where the one in question was looked for among them. */
+    groups: import('./index.js').Group[];
     /** Export operations that the CapabilityStatement shows. */
     exports: { level: 'system' | 'patient' | 'group'; operation: string; version: number | null }[];
     kickoffGet: boolean | null;

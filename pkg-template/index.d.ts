@@ -372,6 +372,14 @@ export interface Folder {
   remove(): Promise<void>;
 }
 
+/** A Group, as one chooses it. */
+export interface Group {
+  id: string;
+  name?: string;
+  /** Members, as the server counts them. */
+  quantity?: number;
+}
+
 /** A client of one FHIR server. */
 export class Client {
   /** Throws a usage error where an option is of no known form; sends nothing. */
@@ -381,6 +389,11 @@ export class Client {
    * @param query such as `general-practitioner=Practitioner/1`; empty for all that may be seen
    */
   patientIds(query: string, options?: { signal?: AbortSignal }): Promise<string[]>;
+  /**
+   * The groups that the server lists, for `level: { group }`. A group that it does not list can be exported all the same.
+   * @param query such as `name=x`; without it all
+   */
+  groups(query?: string, options?: { signal?: AbortSignal }): Promise<Group[]>;
   /**
    * Examines the server: what it can do, what stands in the way of an export, and the command to use. Starts no export unless
    * `kickoff` is set. A server that cannot be reached or used is a report, not an error.

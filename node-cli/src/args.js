@@ -167,6 +167,7 @@ Exit status:
         { name: 'group', value: 'ID', kind: 'text', help: 'the Group that would be exported' },
         { name: 'type', value: 'TYPES', kind: 'list', help: 'the types that would be exported, comma separated (default: all)' },
         { name: 'origin', value: 'ORIGIN', kind: 'origin', help: 'a web page of this origin would use the server, such as https://app.example.org: what stands in its way is a problem then' },
+        { name: 'groups', kind: 'switch', help: 'only list the groups that there are' },
         { name: 'kickoff', kind: 'switch', help: 'really start exports, a few small ones, and cancel each at once: shows how type filters and status answers work' },
         { name: 'json', kind: 'switch', help: 'print the report as JSON' },
       ]),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::ScopeRequest;
 use crate::bulk::refusal;
+use crate::config::ServerConfig;
 use crate::fhir::bundle::Bundle;
 use crate::http::{Call, Client, redact};
 use crate::platform::Platform;
@@ -25,6 +27,26 @@ pub struct Group {
     /// `quantity`: members, as the server counts them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub quantity: Option<u64>,
+}
+
+/// Which groups.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct GroupsConfig {
+    /// The server.
+    pub server: ServerConfig,
+    /// Narrows the search, such as `name=x`; empty for all.
+    pub query: String,
+}
+
+/// The groups that a server lists.
+///
+/// # Errors
+/// As [`search`].
+pub async fn list<P: Platform>(platform: &P, config: &GroupsConfig) -> Result<Vec<Group>> {
+    let scopes = ScopeRequest { types: vec!["Group".to_owned()], group: true };
+    let client = Client::new(platform, &config.server.for_reads(), scopes)?;
+    search(&client, config.query.trim_start_matches('?')).await
 }
 
 /// Searches for groups, all pages. `query` narrows the search, such as `name=x`; empty for all.

@@ -98,6 +98,7 @@ pub async fn doctor<P: Platform>(platform: &P, config: &DoctorConfig) -> Result<
         let has_token = exam.token().await;
         if has_token {
             exam.access().await;
+            exam.group().await;
         }
         exam.levels();
         if has_token {

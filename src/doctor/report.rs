@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::bulk::groups::Group;
+
 /// How well the server can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,7 +34,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// A stable word for programs: `server`, `smart`, `token`, `access`, `export`, `kickoff`, `typeFilter`, `browser`, `gzip`,
+    /// A stable word for programs: `server`, `smart`, `token`, `access`, `group`, `export`, `kickoff`, `typeFilter`, `browser`, `gzip`,
     /// `retryAfter`, `since`, `filters` or `crawl`.
     pub name: &'static str,
     /// How good it is.
@@ -75,6 +77,8 @@ pub struct Facts {
     pub token_seconds: Option<u64>,
     /// Patients that a search counts.
     pub patients: Option<u64>,
+    /// The groups that the server lists, where the one in question was looked for among them.
+    pub groups: Vec<Group>,
     /// The export operations that are shown.
     pub exports: Vec<ExportOperation>,
     /// Whether a kick-off by GET is taken.

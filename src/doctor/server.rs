@@ -8,13 +8,16 @@ use super::report::State;
 use crate::Error;
 use crate::auth::discovery::Discovery;
 use crate::auth::scope::Dialect;
-use crate::config::AuthConfig;
+use crate::bulk::groups::{self, Group};
+use crate::config::{AuthConfig, Level};
 use crate::fhir::capability::{Capability, Vendor};
 use crate::fhir::outcome::{self, Outcome};
 use crate::http::{Reply, redact};
 use crate::platform::Platform;
 
 const FHIR_JSON: &str = "application/fhir+json";
+/// Groups that are named, at most.
+const MAX_NAMED: usize = 20;
 
 impl<P: Platform> Exam<'_, '_, P> {
     /// Whether there is a server at all.
@@ -211,6 +214,49 @@ impl<P: Platform> Exam<'_, '_, P> {
         }
     }
 
+    /// Whether the Group that is to be exported is there, as far as groups can be read.
+    pub(super) async fn group(&mut self) {
+        let Level::Group(id) = &self.level else { return };
+        let id = id.clone();
+        let read = self.probe.send(self.probe.get(&format!("Group/{id}"), FHIR_JSON)).await;
+        if let Ok(reply) = &read
+            && reply.status == 200
+        {
+            return self.note("group", State::Good, format!("Group/{id} is there"), "");
+        }
+        match groups::search(self.client, "").await {
+            Ok(listed) => {
+                let found = match listed.len() {
+                    0 => "the server lists no groups".to_owned(),
+                    _ => format!("the server lists {}", named(&listed)),
+                };
+                let is_listed = listed.iter().any(|group| group.id == id);
+                self.facts.groups = listed;
+                // What a server does not list it may export all the same, unless it says that there is no such thing.
+                let is_absent = read.is_ok_and(|reply| matches!(reply.status, 404 | 410));
+                match (is_listed, is_absent) {
+                    (true, _) => self.note("group", State::Good, format!("Group/{id} is there"), ""),
+                    (false, true) => {
+                        let meaning = format!("There is no Group/{id}. Choose one of those there are.");
+                        self.note("group", State::Failure, found, meaning);
+                    }
+                    (false, false) => self.note(
+                        "group",
+                        State::Warning,
+                        found,
+                        format!("Group/{id} is not among them, and cannot be read."),
+                    ),
+                }
+            }
+            Err(_) => self.note(
+                "group",
+                State::Note,
+                format!("whether there is a Group/{id} cannot be seen"),
+                "Groups can be exported on servers that do not show them.",
+            ),
+        }
+    }
+
     /// Notes what is seen in passing: compression, and how the server asks for patience.
     pub(super) fn look_at(&mut self, reply: &Reply) {
         let coded = reply.headers.get("content-encoding").is_some_and(|coding| coding.contains("gzip"));
@@ -237,4 +283,14 @@ pub(super) fn words(reply: &Reply) -> String {
 
 pub(super) fn hint(error: &Error) -> String {
     error.hint.clone().unwrap_or_default()
+}
+
+/// The first groups of a list, for people.
+fn named(groups: &[Group]) -> String {
+    let name = |group: &Group| match &group.name {
+        Some(name) => format!("{} ({name})", group.id),
+        None => group.id.clone(),
+    };
+    let first: Vec<String> = groups.iter().take(MAX_NAMED).map(name).collect();
+    format!("{}{}", first.join(", "), if groups.len() > MAX_NAMED { ", …" } else { "" })
 }

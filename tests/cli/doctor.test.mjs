@@ -154,3 +154,17 @@ test('the command that is recommended works: for a group, with SMART credentials
   const { code, stderr } = await follow(crawl.command, { OUTPUT_DIR: join(folder, 'out'), PATIENT_IDS: ids });
   assert.equal(code, 0, stderr);
 });
+
+test('groups are listed, and one that is not there is no success', async (t) => {
+  const server = await sandbox(t);
+  const listed = await run(['doctor', server.url, '--groups']);
+  assert.equal(listed.code, 0, listed.stderr);
+  assert.match(listed.stdout, /^all +.*10 members$/m);
+  const groups = JSON.parse((await run(['doctor', server.url, '--groups', '--json'])).stdout);
+  assert.ok(groups.some(({ id }) => id === 'all'));
+  const there = await report([server.url, '--group', 'all']);
+  assert.deepEqual([there.exitStatus, there.check('group').state], [0, 'good']);
+  const wrong = await report([server.url, '--group', 'nosuch']);
+  assert.deepEqual([wrong.exitStatus, wrong.command, wrong.check('group').state], [1, '', 'failure']);
+  assert.match(wrong.check('group').found, /^the server lists .*all/);
+});

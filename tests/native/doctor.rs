@@ -93,6 +93,30 @@ fn a_good_server_is_usable_and_nothing_is_started() {
 }
 
 #[test]
+fn a_group_that_is_not_there_is_a_failure_that_names_those_there_are() {
+    let group = |id: &str, name: &str| json!({"resource": {"resourceType": "Group", "id": id, "name": name}});
+    let listed = json!({"resourceType": "Bundle", "entry": [group("a", "Adults"), group("b", "Babies")]});
+    let of = |id: &str| DoctorConfig { level: Level::Group(id.into()), ..config() };
+    let host = Host::new();
+    serve(&host, open_to_pages);
+    host.http.on("GET", "/fhir/Group/a", open_to_pages(Reply::json(200, r#"{"resourceType":"Group","id":"a"}"#)));
+    host.http.on("GET", "/fhir/Group/", open_to_pages(Reply::new(404)));
+    host.http.on("GET", "/fhir/Group", open_to_pages(Reply::json(200, &listed.to_string())));
+    let report = examine(&host, &of("a"));
+    assert_eq!((report.usable, check(&report, "group").state), (Usable::Yes, State::Good), "{report:#?}");
+    let report = examine(&host, &of("nosuch"));
+    assert_eq!((report.usable, report.exit_status, report.command.as_str()), (Usable::No, 1, ""), "{report:#?}");
+    assert_eq!(check(&report, "group").found, "the server lists a (Adults), b (Babies)");
+    assert_eq!(report.facts.groups.len(), 2);
+    // A server that shows no groups may export them.
+    let host = Host::new();
+    serve(&host, open_to_pages);
+    host.http.on("GET", "/fhir/Group", open_to_pages(Reply::new(403)));
+    let report = examine(&host, &of("a"));
+    assert_eq!((report.usable, check(&report, "group").state), (Usable::Yes, State::Note), "{report:#?}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_a_report_with_the_reason() {
     let host = Host::new();
     host.http.on("GET", "/fhir/metadata", Reply::error(HttpErrorKind::Connect));

@@ -75,10 +75,10 @@ async function readClient(more = {}) {
 }
 
 /** Asks for one thing at once; the waits between tries are for jobs, not for somebody who looks at the page. */
-async function ask(resource) {
+async function ask(question) {
   const { client, ...at } = await readClient({ retryDelays: [] });
   try {
-    return JSON.parse(new TextDecoder().decode(await client.single(resource, { compact: true })));
+    return await question(client);
   } catch (error) {
     if (error.code === undefined) throw error;
     const { title, text, command, hint } = explain(error, at);
@@ -99,8 +99,7 @@ async function check() {
 }
 
 async function findGroups() {
-  const bundle = await ask('Group?_count=200&_elements=id,name,quantity');
-  const groups = (bundle.entry ?? []).map(({ resource }) => resource).filter((resource) => resource?.resourceType === 'Group');
+  const groups = await ask((client) => client.groups());
   const text = ({ name, quantity }) => [name, quantity === undefined ? undefined : `${quantity} members`].filter(Boolean).join(', ');
   fill($('groups'), ...groups.map((group) => h('option', { value: group.id, label: text(group) || group.id })));
   if (groups.length === 0) return 'The server lists no groups. If you know the ID of one, type it in.';

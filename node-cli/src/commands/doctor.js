@@ -1,12 +1,14 @@
 import { allFlags } from '../args.js';
 import { EXIT, UsageError } from '../exit-codes.js';
 import { onInterrupt, repeatCommand } from '../interrupt.js';
+import { plural } from '../output.js';
+import { oneLine } from '../progress/words.js';
 import { openClient } from '../server.js';
 import { wrap } from '../wrap.js';
 
 /** How the findings are called in the table. */
 const TITLES = {
-  server: 'Server', smart: 'SMART', token: 'Token', access: 'Searches', export: 'Export', kickoff: 'Kick-off', trial: 'Trial', typeFilter: 'Type filters',
+  server: 'Server', smart: 'SMART', token: 'Token', access: 'Searches', group: 'Group', export: 'Export', kickoff: 'Kick-off', trial: 'Trial', typeFilter: 'Type filters',
   browser: 'Web pages', gzip: 'Compression', retryAfter: 'Waiting', since: 'Since', filters: 'Default filters', crawl: 'Crawl',
 };
 const STATES = { good: 'ok', note: '-', warning: 'WARNING', failure: 'FAILED' };
@@ -17,7 +19,7 @@ const VERDICTS = {
   no: 'This server cannot be used like this.',
 };
 /** Flags that the recommended command has from the report, or not at all. */
-const OWN = new Set(['json', 'kickoff', 'origin', 'fhir-url', 'level', 'group', 'type', 'quiet', 'verbose']);
+const OWN = new Set(['json', 'kickoff', 'groups', 'origin', 'fhir-url', 'level', 'group', 'type', 'quiet', 'verbose']);
 
 /**
  * Examines a server.
@@ -27,7 +29,7 @@ const OWN = new Set(['json', 'kickoff', 'origin', 'fhir-url', 'level', 'group', 
 export async function run({ operand, settings, argv, output }) {
   const { group, level } = settings;
   if (group !== undefined && level !== undefined) throw new UsageError('--group and --level exclude each other');
-  const client = await openClient({ ...settings, 'fhir-url': operand ?? settings['fhir-url'] }, 'bulk');
+  const client = await openClient({ ...settings, 'fhir-url': operand ?? settings['fhir-url'] }, settings.groups ? 'both' : 'bulk');
   const interrupted = new AbortController();
   const stop = () => {
     // An export that has been started must not be left behind.
@@ -36,6 +38,7 @@ export async function run({ operand, settings, argv, output }) {
   };
   const off = onInterrupt(stop, () => process.exit(EXIT.interrupted));
   try {
+    if (settings.groups) return printGroups(await client.groups('', { signal: interrupted.signal }), settings.json, output);
     const report = await client.doctor({
       level: group === undefined ? level : { group }, types: settings.type, origin: settings.origin?.at(-1), kickoff: settings.kickoff, signal: interrupted.signal,
     });
@@ -46,6 +49,18 @@ export async function run({ operand, settings, argv, output }) {
   } finally {
     off();
   }
+}
+
+/** The groups there are, for `--group`. */
+function printGroups(groups, json, output) {
+  if (json) output.line(JSON.stringify(groups, null, 2));
+  else if (groups.length === 0) output.line('The server lists no groups. A group whose ID is known can be exported all the same.');
+  else {
+    const width = Math.max(...groups.map(({ id }) => oneLine(id).length));
+    const more = ({ name, quantity }) => [name && oneLine(name), quantity !== undefined && plural(quantity, 'member')].filter(Boolean).join(', ');
+    for (const group of groups) output.line(`${oneLine(group.id).padEnd(width)}  ${more(group)}`.trimEnd());
+  }
+  return EXIT.complete;
 }
 
 function print(report, command, output) {
