@@ -168,3 +168,19 @@ test('a field with a mistake is not red any more once it is filled in', async (t
   await field.fill('me');
   assert.equal(await field.getAttribute('aria-invalid'), null);
 });
+
+test('one month is a column, not a wall, and no name below the columns is cut', async (t) => {
+  const { sandbox, serve } = await startServers(t, { patients: 1 });
+  const { page } = await openDemo(await startBrowser(t, { viewport: { width: 390, height: 800 } }), serve.url);
+  await chooseServer(page, sandbox.url);
+  await onlyTypes(page, ['Patient', 'Observation']);
+  await page.getByRole('button', { name: 'Start the export' }).click();
+  await resultsShown(page);
+  const cut = () => page.$$eval('#over-time svg', ([svg]) => [...svg.querySelectorAll('text')].filter((text) => text.getBoundingClientRect().right > svg.getBoundingClientRect().right + 1).map((text) => text.textContent));
+  await page.locator('#over-time svg[aria-label^=Observation] rect').first().waitFor();
+  assert.deepEqual(await cut(), []);
+  await page.locator('#time-type').selectOption('Patient');
+  await page.locator('#over-time svg[aria-label^=Patient] rect').first().waitFor();
+  const [wide, all] = await page.$eval('#over-time svg', (svg) => [svg.querySelector('rect').getBoundingClientRect().width, svg.getBoundingClientRect().width]);
+  assert.ok(wide < all / 3, `${wide} of ${all}`);
+});

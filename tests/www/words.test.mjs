@@ -1,7 +1,9 @@
-// The parts of the demo page that need no browser: dates and words.
+// The parts of the demo page that need no browser: dates, words, and how a run ended.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { columnsOf, dateOf } from '../../www/src/dates.js';
+import { resumeWord, verdictOf } from '../../www/src/verdict.js';
+import { describe } from '../../www/src/ways.js';
 import { bytes, count, duration, fileProblem, plural, wait } from '../../www/src/words.js';
 
 test('the date of a resource is when it happened, before when it was written down', () => {
@@ -27,4 +29,37 @@ test('numbers as people read them', () => {
   assert.equal(fileProblem('https://a.example/f/1?… answered 503: busy'), 'the server answered 503: busy.');
   assert.equal(wait({ reason: 'status', left: 5000, progress: '40% done' }), 'The server says: 40% done. Asking again in 5 s.');
   assert.equal(wait({ reason: 'retry', left: 60_000, message: 'The server answered 503.' }), 'The server answered 503. Trying again in 1 min.');
+});
+
+const none = { verdict: 'complete', failed: [], bad: [], unknown: [], patients: 0, missing: {}, examples: [], references: 0, failures: [], deletions: 0 };
+const run = { state: 'finished', request: {}, types: [], transactionTime: '2026-01-01T00:00:00Z', files: 2, missing: 0, resources: 9, bytes: 9, errors: 0 };
+const file = { name: 'Patient.001.ndjson.gz', kind: 'output', type: 'Patient' };
+
+test('a run is called good only where nothing is missing and nothing went wrong', () => {
+  const done = { kind: 'output', complete: true, runs: [run], files: [file] };
+  const kindOf = (facts) => verdictOf({ status: done, run, outcome: none, ...facts })[0];
+  assert.equal(kindOf({}), 'good');
+  assert.equal(kindOf({ outcome: undefined }), 'good');
+  for (const outcome of [{ unknown: ['x'] }, { references: 1 }, { missing: { Condition: 2 } }, { failed: [{ name: 'a', problem: 'b' }] }, { verdict: 'withErrors' }]) {
+    assert.equal(kindOf({ outcome: { ...none, ...outcome } }), 'warn', JSON.stringify(outcome));
+  }
+  assert.equal(kindOf({ run: { ...run, errors: 1 } }), 'warn');
+  assert.equal(kindOf({ isEmpty: true }), 'warn');
+  const listed = { ...file, kind: 'error', name: '001.x/error/OperationOutcome.hydration.ndjson.gz' };
+  assert.equal(kindOf({ status: { ...done, files: [file, listed] } }), 'warn');
+  const problem = { title: 'T', text: 't.' };
+  const nothing = { complete: false, runs: [], files: [] };
+  assert.deepEqual(verdictOf({ status: nothing, problem }), ['bad', 'The export failed, and nothing is here.', 'T: t.']);
+  assert.equal(resumeWord({ managed: false, status: nothing, problem }), 'Try again');
+  assert.match(verdictOf({ status: { ...done, complete: false }, run: { ...run, state: 'downloading', missing: 1 }, problem })[1], /1 file of 2 is missing/);
+  const managed = { kind: 'managed', complete: false, runs: [], files: [file], exports: [{ complete: true, runs: [run] }] };
+  assert.equal(kindOf({ status: managed }), 'good');
+  assert.equal(kindOf({ status: { ...managed, exports: [{ complete: true, runs: [{ ...run, errors: 2 }] }] } }), 'warn');
+  assert.equal(kindOf({ status: { ...managed, exports: [{ complete: false, runs: [] }] } }), 'warn');
+});
+
+test('runs of one server are told apart', () => {
+  const options = { level: { group: '7' }, types: ['Patient', 'Condition'] };
+  assert.equal(describe({ options }), 'One bulk export · group 7 · Patient, Condition');
+  assert.equal(describe({ way: 'crawl', hydrate: true, options: { ...options, ids: ['a', 'b'], types: [] } }), 'A crawl, patient by patient · 2 patients · usual types · with what is referred to');
 });

@@ -31,8 +31,9 @@ export function verdictOf({ status, outcome, problem, run, isEmpty = false }) {
   if (isEmpty) {
     return ['warn', 'The export is complete, and empty.', 'The server has nothing that fits: perhaps the group has no members, the types are not there, or the date is too late.'];
   }
+  if (!run) return ['good', 'The export is complete.', 'So says what made this folder. “Verify” reads every file.'];
   // What a bulk export announces has a time.
-  const isCrawl = run !== undefined && run.transactionTime === undefined;
+  const isCrawl = run.transactionTime === undefined;
   const checked = 'Every file was checked: whole, and each line a resource of its type';
   return ['good', 'The export is complete.', isCrawl ? `${checked}; every patient was asked for.` : `${checked}. Nothing that the server announced is missing.`];
 }
