@@ -439,10 +439,13 @@ export { SmartAppClient, fromSmartClient, type SmartSession } from './session.js
  * folder that the user has picked (`showDirectoryPicker({ mode: 'readwrite' })`; Chromium only). `storage: 'auto'` (default)
  * takes the best that really works: OPFS, else IndexedDB, else memory; a folder that is there already stays where it is. The
  * browser is asked not to evict the data (`persist()`).
+ *
+ * With `blocking` in Node, calls of the file system block the thread, all but flushing: faster for a program that does nothing else
+ * meanwhile, as the command line.
  */
 export function openFolder(
   name: string | DirectoryHandle,
-  options?: { storage?: 'auto' | 'opfs' | 'idb' | 'memory' },
+  options?: { storage?: 'auto' | 'opfs' | 'idb' | 'memory'; blocking?: boolean },
 ): Promise<Folder>;
 
 /** All folders that this browser keeps for the site; in Node those below a path (default: the current one). */

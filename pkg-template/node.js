@@ -28,9 +28,10 @@ export const { Client, SmartAppClient, bundle, copyFolder, fromSmartClient, hydr
 /**
  * A folder of the file system; made by the first job in it if it is not there.
  * @param {string} path
+ * @param {{ blocking?: boolean }} [options]
  */
-export async function openFolder(path) {
-  return folderIn(new NodeFolder(path), 'node-fs');
+export async function openFolder(path, { blocking } = {}) {
+  return folderIn(new NodeFolder(path, { sync: blocking }), 'node-fs');
 }
 
 /**

@@ -3,20 +3,23 @@
  *
  * The umask decides who may read the data, as with the reference, since other users' tools may have to; what holds our state
  * (names that begin with a dot) may hold signed URLs and is always private. Nothing is written through a link that leads out
- * of the folder. In worker threads bytes are written with synchronous calls, the fastest way that Node has; on the
- * main thread nothing blocks.
+ * of the folder. In worker threads calls block, the fastest way that Node has; on the main thread none does, unless the
+ * program says that it has nothing else to do.
  */
 import { constants, writeSync } from 'node:fs';
-import * as fs from 'node:fs/promises';
+import * as promises from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 
 import { StorageError } from '../errors.js';
 import { takeLock } from '../locks/node-lockfile.js';
+import * as blocking from './blocking-fs.js';
 import { INDEX, Links } from './links.js';
 
 /** @typedef {import('../host.d.ts').Backend} Backend */
 /** @typedef {import('../host.d.ts').FileHandle} FileHandle */
+
+/** @typedef {typeof promises} Calls blocking or not */
 
 /** Mode of a new file. @param {string} path */
 const modeOf = (path) => (basename(path).startsWith('.') ? 0o600 : 0o666);
@@ -69,10 +72,11 @@ const missing = (error) => error?.code === 'ENOENT';
 /**
  * Makes a folder and its parents. Not by `recursive`: where the system answers ENOENT though the parent is there (/proc, some
  * network mounts), Node 20 tries again for ever, on a thread that keeps the process from ending.
+ * @param {Calls} fs
  * @param {string} path
  * @returns {Promise<void>}
  */
-async function makeFolder(path) {
+async function makeFolder(fs, path) {
   /** @param {NodeJS.ErrnoException} error */
   const fine = (error) => {
     if (error.code !== 'EEXIST') throw error;
@@ -81,7 +85,7 @@ async function makeFolder(path) {
     await fs.mkdir(path).catch(fine);
   } catch (error) {
     if (!missing(error) || dirname(path) === path) throw error;
-    await makeFolder(dirname(path));
+    await makeFolder(fs, dirname(path));
     await fs.mkdir(path).catch(fine);
   }
 }
@@ -90,30 +94,32 @@ async function makeFolder(path) {
 export class NodeFolder {
   #root;
   #sync;
+  #fs;
   /** @type {string | undefined} The folder without links, once it is there. */
   #real;
   /** Where the file system has no links. */
   #links = new Links(
     () =>
-      fs.readFile(join(this.#root, INDEX), 'utf8').catch((error) => {
+      this.#fs.readFile(join(this.#root, INDEX), 'utf8').catch((error) => {
         if (!missing(error)) throw error;
         return undefined;
       }),
     async (text) => {
       const path = join(await this.#realRoot(), INDEX);
-      if (text === undefined) return fs.rm(path, { force: true });
-      await fs.writeFile(`${path}.tmp`, text, { flush: true });
-      await fs.rename(`${path}.tmp`, path);
+      if (text === undefined) return this.#fs.rm(path, { force: true });
+      await this.#fs.writeFile(`${path}.tmp`, text, { flush: true });
+      await this.#fs.rename(`${path}.tmp`, path);
     },
   );
 
   /**
    * @param {string} path the folder; made by the first write if it is not there
-   * @param {{ sync?: boolean }} [options] `sync`: write with blocking calls; default in worker threads
+   * @param {{ sync?: boolean }} [options] `sync`: with blocking calls; default in worker threads
    */
   constructor(path, { sync = !isMainThread } = {}) {
     this.#root = resolve(path);
     this.#sync = sync;
+    this.#fs = /** @type {Calls} */ (/** @type {unknown} */ (sync ? blocking : promises));
     this.name = this.#root;
     /** @type {import('../host.d.ts').FolderDescriptor} */
     this.descriptor = { kind: 'node-fs', path: this.#root };
@@ -129,8 +135,8 @@ export class NodeFolder {
 
   async #realRoot() {
     if (this.#real === undefined) {
-      await makeFolder(this.#root);
-      this.#real = await fs.realpath(this.#root);
+      await makeFolder(this.#fs, this.#root);
+      this.#real = await this.#fs.realpath(this.#root);
     }
     return this.#real;
   }
@@ -146,15 +152,15 @@ export class NodeFolder {
     if (dir === this.#root) return root;
     let real;
     try {
-      real = await fs.realpath(dir);
+      real = await this.#fs.realpath(dir);
     } catch (error) {
       if (!missing(error)) throw error;
       const parent = await this.#parent(dir);
-      await fs.mkdir(join(parent, basename(dir))).catch((failed) => {
+      await this.#fs.mkdir(join(parent, basename(dir))).catch((failed) => {
         // Another transfer was faster, or it is a link to nothing: the next line tells.
         if (failed.code !== 'EEXIST') throw failed;
       });
-      real = await fs.realpath(dir);
+      real = await this.#fs.realpath(dir);
     }
     if (real !== root && !real.startsWith(root + sep)) {
       throw new StorageError('denied', `${dir} is a link that leads out of the folder`);
@@ -178,7 +184,7 @@ export class NodeFolder {
       const absolute = this.#at(path);
       try {
         // The folder itself may be a link that the user made.
-        return await entry(absolute, basename(path), await (path === '' ? fs.stat(absolute) : fs.lstat(absolute)));
+        return await entry(this.#fs, absolute, basename(path), await (path === '' ? this.#fs.stat(absolute) : this.#fs.lstat(absolute)));
       } catch (error) {
         if (!missing(error) && /** @type {any} */ (error).code !== 'ENOTDIR') throw error;
         const target = (await this.#links.all()).get(path);
@@ -194,7 +200,7 @@ export class NodeFolder {
       /** @type {string[]} */
       let names;
       try {
-        names = await fs.readdir(absolute);
+        names = await this.#fs.readdir(absolute);
       } catch (error) {
         if (missing(error)) return [];
         throw error;
@@ -205,8 +211,8 @@ export class NodeFolder {
         const batch = names.slice(at, at + BATCH).map(async (name) => {
           // Gone since it was listed: then it is not there.
           const path = join(absolute, name);
-          const stats = await fs.lstat(path).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
-          return stats && entry(path, name, stats);
+          const stats = await this.#fs.lstat(path).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
+          return stats && entry(this.#fs, path, name, stats);
         });
         entries.push(...(await Promise.all(batch)));
       }
@@ -226,10 +232,10 @@ export class NodeFolder {
    */
   read(path, offset, max) {
     return guarded(async () => {
-      const file = await fs.open(this.#at(path), 'r').catch(async (error) => {
+      const file = await this.#fs.open(this.#at(path), 'r').catch(async (error) => {
         const behind = missing(error) ? await this.#links.resolve(path) : path;
         if (behind === path) throw error;
-        return fs.open(this.#at(behind), 'r');
+        return this.#fs.open(this.#at(behind), 'r');
       });
       try {
         // Not more than is there: `max` is only a limit, and may be large.
@@ -259,7 +265,7 @@ export class NodeFolder {
       const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | (append ? O_APPEND : O_TRUNC);
       const target = await this.#writable(path);
       if ((await this.#links.all()).has(path)) throw new StorageError('denied', `${target} is a link: it is not written through`);
-      const file = await fs.open(target, flags, modeOf(path)).catch((error) => {
+      const file = await this.#fs.open(target, flags, modeOf(path)).catch((error) => {
         if (error.code === 'ELOOP') throw new StorageError('denied', `${target} is a link: it is not written through`);
         throw error;
       });
@@ -275,12 +281,12 @@ export class NodeFolder {
     return guarded(async () => {
       const source = this.#at(from);
       // A missing source must not make folders for it.
-      const there = await fs.lstat(source).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
+      const there = await this.#fs.lstat(source).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
       if (!there) return this.#links.move(from, to);
       const [old, target] = [await this.#writable(from), await this.#writable(to)];
-      await fs.rename(old, target);
-      await syncFolder(dirname(target));
-      if (dirname(old) !== dirname(target)) await syncFolder(dirname(old));
+      await this.#fs.rename(old, target);
+      await syncFolder(this.#fs, dirname(target));
+      if (dirname(old) !== dirname(target)) await syncFolder(this.#fs, dirname(old));
     });
   }
 
@@ -288,9 +294,9 @@ export class NodeFolder {
   remove(path) {
     return guarded(async () => {
       try {
-        const stats = await fs.lstat(this.#at(path));
+        const stats = await this.#fs.lstat(this.#at(path));
         const target = await this.#writable(path);
-        await (stats.isDirectory() ? fs.rmdir(target) : fs.unlink(target));
+        await (stats.isDirectory() ? this.#fs.rmdir(target) : this.#fs.unlink(target));
       } catch (error) {
         if (!missing(error)) throw error;
         await this.#forget(path);
@@ -306,23 +312,23 @@ export class NodeFolder {
     return guarded(async () => {
       const link = await this.#writable(path);
       this.#at(join(dirname(path), target)); // Refuses a target outside.
-      const there = await fs.lstat(link).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
+      const there = await this.#fs.lstat(link).catch((error) => (missing(error) ? undefined : Promise.reject(error)));
       if (there && !there.isSymbolicLink()) throw new StorageError('other', `${link} is there and is no link`);
       // Made beside and renamed: at every moment there is the old link or the new one.
       const fresh = join(dirname(link), `.link.${process.pid}.${Math.random().toString(36).slice(2)}`);
       try {
-        await fs.symlink(target, fresh);
+        await this.#fs.symlink(target, fresh);
       } catch (error) {
         if (there || !NO_LINKS.has(/** @type {any} */ (error).code)) throw error;
         return this.#links.change((links) => void links.set(path, target));
       }
       try {
-        await fs.rename(fresh, link);
+        await this.#fs.rename(fresh, link);
       } catch (error) {
-        await fs.unlink(fresh);
+        await this.#fs.unlink(fresh);
         throw error;
       }
-      await syncFolder(dirname(link));
+      await syncFolder(this.#fs, dirname(link));
       await this.#forget(path);
     });
   }
@@ -334,7 +340,7 @@ export class NodeFolder {
 
   usage() {
     return guarded(async () => {
-      const { bavail, bsize } = await fs.statfs(await this.#realRoot());
+      const { bavail, bsize } = await this.#fs.statfs(await this.#realRoot());
       return { available: bavail * bsize };
     });
   }
@@ -345,28 +351,30 @@ export class NodeFolder {
       const root = await this.#realRoot();
       if (path === '') return takeLock(root);
       const folder = await this.#writable(path);
-      await makeFolder(folder);
+      await makeFolder(this.#fs, folder);
       return takeLock(folder);
     });
   }
 }
 
 /**
+ * @param {Calls} fs
  * @param {string} path
  * @param {string} name
  * @param {import('node:fs').Stats} stats
  * @returns {Promise<import('../host.d.ts').Entry>}
  */
-async function entry(path, name, stats) {
+async function entry(fs, path, name, stats) {
   if (stats.isSymbolicLink()) return { name, isDir: false, size: 0, target: await fs.readlink(path) };
   return { name, isDir: stats.isDirectory(), size: stats.isFile() ? stats.size : 0 };
 }
 
 /**
  * Makes names survive a crash of the machine.
+ * @param {Calls} fs
  * @param {string} path
  */
-async function syncFolder(path) {
+async function syncFolder(fs, path) {
   // Windows has no such thing.
   if (process.platform === 'win32') return;
   const dir = await fs.open(path, 'r');
@@ -380,9 +388,9 @@ async function syncFolder(path) {
   }
 }
 
-/** What both kinds of open files share: neither flushing nor closing blocks, for the disk may take its time. */
+/** What both kinds of open files share. Flushing never blocks, for the disk may take its time. */
 class OpenFile {
-  /** @param {fs.FileHandle} file */
+  /** @param {promises.FileHandle} file */
   constructor(file) {
     this.file = file;
   }

@@ -1,4 +1,5 @@
 import { EXIT, UsageError } from '../exit-codes.js';
+import { openFolder } from '../folder.js';
 import { repeatCommand } from '../interrupt.js';
 import { runJob } from '../job.js';
 import { checkOutputFolder } from '../output-folder.js';
@@ -57,7 +58,6 @@ export async function run({ operand, settings, argv, output }) {
   await checkOutputFolder(operand);
   const client = await openClient(settings, 'bulk');
   await client.checkBulk(options);
-  const { openFolder } = await import('smart-fetch');
   const folder = await openFolder(operand);
   if (settings.cancel) return cancel(client, folder, settings, output);
   return runJob(client.bulk(folder, options), {

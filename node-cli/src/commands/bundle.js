@@ -1,3 +1,4 @@
+import { openFolder } from '../folder.js';
 import { checkInputFolder } from '../input-folder.js';
 import { watchJob } from '../job.js';
 
@@ -8,7 +9,7 @@ import { watchJob } from '../job.js';
  */
 export async function run({ operand, settings, output }) {
   await checkInputFolder(operand);
-  const { bundle, openFolder } = await import('smart-fetch');
+  const { bundle } = await import('smart-fetch');
   const job = bundle(await openFolder(operand), { compress: !settings['no-compression'], folder: operand });
   const { report, exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Run the same command again to go on.');
   if (report && settings.progress !== 'json' && !settings.quiet) {

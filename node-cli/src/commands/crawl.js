@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { cohortOptions } from '../cohort.js';
 import { UsageError } from '../exit-codes.js';
+import { openFolder } from '../folder.js';
 import { checkInputFolder } from '../input-folder.js';
 import { repeatCommand } from '../interrupt.js';
 import { runJob } from '../job.js';
@@ -23,7 +24,6 @@ export async function run({ operand, settings, argv, output }) {
   const options = await crawlOptions(settings, sourceDir ?? operand);
   const client = await openClient(settings, 'both');
   await client.checkCrawl(options);
-  const { openFolder } = await import('smart-fetch');
   const folder = await openFolder(operand);
   if (sourceDir !== undefined) options.source = await openFolder(sourceDir);
   return runJob(client.crawl(folder, options), {

@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { cohortOptions } from '../cohort.js';
 import { UsageError } from '../exit-codes.js';
+import { openFolder } from '../folder.js';
 import { printHydrationProblems } from '../hydrated.js';
 import { repeatCommand } from '../interrupt.js';
 import { runJob } from '../job.js';
@@ -49,7 +50,6 @@ export async function run({ operand, settings, argv, output }) {
   await checkOutputFolder(operand);
   const client = await openClient(settings, 'both');
   await client.checkExport(options);
-  const { openFolder } = await import('smart-fetch');
   return runJob(client.export(await openFolder(operand), options), {
     settings,
     output,

@@ -1,4 +1,5 @@
 import { EXIT, UsageError } from '../exit-codes.js';
+import { openFolder } from '../folder.js';
 import { checkInputFolder } from '../input-folder.js';
 import { watchJob } from '../job.js';
 import { repeatCommand } from '../interrupt.js';
@@ -27,7 +28,6 @@ export async function run({ operand, settings, argv, output }) {
   if (settings['no-compression']) options.compress = false;
   const client = await openClient(settings, 'rest');
   await client.checkHydrate(options);
-  const { openFolder } = await import('smart-fetch');
   const folder = await openFolder(operand);
   if (sourceDir !== undefined) options.source = await openFolder(sourceDir);
   const interrupted = `Interrupted. What was fetched is kept in '${operand}'. To carry on, run:\n  ${repeatCommand(argv)}`;

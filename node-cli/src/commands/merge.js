@@ -1,4 +1,5 @@
 import { UsageError } from '../exit-codes.js';
+import { openFolder } from '../folder.js';
 import { checkInputFolder, listed } from '../input-folder.js';
 import { watchJob } from '../job.js';
 import { formatBytes, formatCount, formatTable, plural } from '../output.js';
@@ -16,7 +17,7 @@ export async function run({ operand, settings, output }) {
   if (out === undefined) throw new UsageError('--out is required');
   await checkInputFolder(operand);
   await checkOutputFolder(out);
-  const { merge, openFolder } = await import('smart-fetch');
+  const { merge } = await import('smart-fetch');
   const job = merge(await openFolder(operand), await openFolder(out), { compress: !settings['no-compression'] });
   const { report, exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Run the same command again to start over.');
   if (!report) return exitStatus;

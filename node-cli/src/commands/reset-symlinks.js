@@ -1,3 +1,4 @@
+import { openFolder } from '../folder.js';
 import { checkInputFolder } from '../input-folder.js';
 import { watchJob } from '../job.js';
 
@@ -8,7 +9,7 @@ import { watchJob } from '../job.js';
  */
 export async function run({ operand, settings, output }) {
   await checkInputFolder(operand, 'OUTPUT_DIR');
-  const { openFolder, resetLinks } = await import('smart-fetch');
+  const { resetLinks } = await import('smart-fetch');
   const job = resetLinks(await openFolder(operand));
   const { exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Run the same command again.');
   return exitStatus;

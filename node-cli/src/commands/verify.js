@@ -1,3 +1,4 @@
+import { openFolder } from '../folder.js';
 import { checkInputFolder, listed } from '../input-folder.js';
 import { watchJob } from '../job.js';
 import { formatBytes, formatCount, formatTable, plural } from '../output.js';
@@ -13,7 +14,7 @@ export async function run({ operand, settings, output }) {
   await checkInputFolder(operand);
   const { temp, json, quiet } = settings;
   if (temp !== undefined) await checkOutputFolder(temp);
-  const { openFolder, verify } = await import('smart-fetch');
+  const { verify } = await import('smart-fetch');
   const options = temp === undefined ? {} : { temporary: await openFolder(temp) };
   const job = verify(await openFolder(operand), options);
   const { report, exitStatus } = await watchJob(job, { settings, output }, () => 'Interrupted. Nothing was changed.');
