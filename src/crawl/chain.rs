@@ -175,15 +175,22 @@ impl<P: Platform> Chain<'_, '_, P> {
             self.spill_if_many().await?;
             entries += page.resources.len() as u64;
             total = page.total.or(total);
-            let Some(next) = page.next else {
-                if let Some(total) = total.filter(|total| *total > entries) {
-                    let url = redact::url(&reply.url);
-                    let what = format!("{url} announced {total} resources, but its pages held {entries}.");
-                    self.harvest.warning = Some(("total-mismatch", what));
-                }
+            let Some(next) = page.next.as_ref().filter(|next| !next.is_empty()) else {
+                let url = redact::url(&reply.url);
+                let warning = match total {
+                    Some(total) if total <= entries => None,
+                    Some(total) => {
+                        let what = format!("{url} announced {total} resources, but its pages held {entries}.");
+                        Some(("total-mismatch", what))
+                    }
+                    None => {
+                        page.next.map(|_| ("next-link", format!("A page of {url} has a next link without an address.")))
+                    }
+                };
+                self.harvest.warning = warning.or(self.harvest.warning.take());
                 return Ok(());
             };
-            let next = client.resolve(&next, &reply.url)?;
+            let next = client.resolve(next, &reply.url)?;
             idle = if self.harvest.resources > had { 0 } else { idle + 1 };
             seen.insert(std::mem::replace(&mut url, next));
             if seen.contains(&url) || idle >= MAX_IDLE_PAGES {

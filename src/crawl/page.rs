@@ -25,7 +25,7 @@ pub struct Found<'a> {
 pub struct Page<'a> {
     /// The resources of its entries, OperationOutcomes among them.
     pub resources: Vec<Found<'a>>,
-    /// The link to the next page, as sent.
+    /// The link to the next page, as sent; empty if it has no address.
     pub next: Option<Cow<'a, str>>,
     /// How many matches there are on all pages, where the server says it.
     pub total: Option<u64>,
@@ -56,8 +56,8 @@ impl<'a> Page<'a> {
                 b"\"link\"" => {
                     let Some(links) = walker.value() else { break };
                     let next = |link: &Raw<'a>| link.get("relation").is_some_and(|relation| relation.is_text("next"));
-                    let link = links.items().find(next).and_then(|link| link.get("url")).and_then(Raw::text);
-                    page.next = link.filter(|url| !url.is_empty());
+                    let url = |link: Raw<'a>| link.get("url").and_then(Raw::text).unwrap_or_default();
+                    page.next = links.items().find(next).map(url);
                 }
                 b"\"total\"" => {
                     let total = walker.value().and_then(|value| std::str::from_utf8(value.bytes()).ok());

@@ -341,6 +341,16 @@ fn next_links_in_a_circle_end() {
     assert_eq!(crawl(&host, &config).unwrap().verdict, Verdict::Complete);
     assert_eq!(ids(&host, "Condition.ndjson"), ["a", "b"]);
     assert!(host.warnings().contains(&"paging-loop".to_owned()));
+    // A next link without an address: it may be a clumsy way to say that there is none.
+    for link in [json!({"relation": "next"}), json!({"relation": "next", "url": ""})] {
+        let (host, config) = paged(move |_| {
+            let mut whole: Value = serde_json::from_str(&bundle("Condition", &["a".into()], None)).unwrap();
+            whole["link"] = json!([link]);
+            Reply::json(200, &whole.to_string())
+        });
+        crawl(&host, &config).unwrap();
+        assert_eq!((ids(&host, "Condition.ndjson").len(), host.warnings()), (1, vec!["next-link".to_owned()]));
+    }
     // Ever new addresses for the same page.
     let turn = Cell::new(0);
     let (host, config) = paged(move |_| {
