@@ -318,7 +318,7 @@ export interface FolderRun {
 export interface FolderStatus {
   /** Absent where no job has been at work yet. */
   kind?: 'output' | 'managed';
-  /** Whether everything that was asked for is here. */
+  /** Whether everything that was asked for is here; of a managed folder: with its newest export. */
   complete: boolean;
   /** When its state was written last: local time, ISO 8601. */
   timestamp?: string;

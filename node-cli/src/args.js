@@ -112,6 +112,20 @@ Exit status:
   smart-fetch single 'Observation?patient=123&category=laboratory' -c site.toml --compact
   smart-fetch single Binary/note-7 -c site.toml --binary > note.pdf`,
   },
+  status: {
+    summary: 'say what a folder holds, and how far it is',
+    description: 'Shows what the folder of an export holds by type, or which exports a managed folder has, and whether everything is there. Goes by what the folder says of itself, so that it takes moments whatever the size, also while a job is at work; verify looks into the files.',
+    operand: 'DIR',
+    flags: grouped('Output:', [{ name: 'json', kind: 'switch', help: 'print it as JSON' }]),
+    after: `Examples:
+  smart-fetch status out
+  smart-fetch status out --quiet || smart-fetch bulk out -c site.toml
+  smart-fetch status data --json | jq '.exports[-1]'
+
+Exit status:
+  0  complete; of a managed folder: its last export is
+  3  not complete, or there is no export`,
+  },
   verify: {
     summary: 'check a folder',
     description: 'Checks the folder of an export, or a managed folder with all its exports and links: every file is there and whole, each line is a resource of the right type, counts are right, nothing is left over from an interrupted run. Changes nothing.',

@@ -10,6 +10,7 @@ const COMMANDS = {
   crawl: () => import('./commands/crawl.js'),
   hydrate: () => import('./commands/hydrate.js'),
   single: () => import('./commands/single.js'),
+  status: () => import('./commands/status.js'),
   verify: () => import('./commands/verify.js'),
   merge: () => import('./commands/merge.js'),
   bundle: () => import('./commands/bundle.js'),

@@ -86,7 +86,7 @@ pub struct FolderView {
     /// `output` or `managed`; absent where nothing has been written yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Whether everything that was asked for is here.
+    /// Whether everything that was asked for is here; of a managed folder: with its newest export.
     pub complete: bool,
     /// When its state was written last: local time, ISO 8601.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
     let storage = platform.storage();
     let mut seen = look(storage).await?;
     let is_managed = seen.metadata.text("kind") == Some("managed");
-    let mut exports = Vec::new();
+    let mut exports: Vec<ExportView> = Vec::new();
     // Not by way of the history, which knows much more: this is in the small WebAssembly files.
     for subfolder in if is_managed { subfolders(storage).await? } else { Vec::new() } {
         let inside = look(&storage.within(&subfolder.name)).await?;
@@ -133,7 +133,11 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
     files.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(FolderView {
         kind: seen.metadata.text("kind").map(str::to_owned),
-        complete: is_complete(&seen.metadata),
+        complete: if is_managed {
+            exports.last().is_some_and(|newest| newest.complete)
+        } else {
+            is_complete(&seen.metadata)
+        },
         timestamp: seen.metadata.text("timestamp").map(str::to_owned),
         exports,
         runs: seen.runs,

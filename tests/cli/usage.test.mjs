@@ -21,7 +21,7 @@ test('--help lists the commands that there are', async () => {
   const { code, stdout, stderr } = await run(['--help']);
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const command of ['export', 'bulk', 'crawl', 'hydrate', 'single', 'verify', 'merge', 'bundle', 'doctor', 'keygen', 'reset-symlinks', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  for (const command of ['export', 'bulk', 'crawl', 'hydrate', 'single', 'status', 'verify', 'merge', 'bundle', 'doctor', 'keygen', 'reset-symlinks', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
 });
 
 const FLAGS = {
@@ -34,6 +34,7 @@ const FLAGS = {
     max-connections retry-delays smart-client-id smart-key bulk-smart-client-id bulk-smart-key basic-user basic-passwd bearer-token config verbose quiet`,
   'reset-symlinks': 'config verbose quiet',
   keygen: 'alg config verbose quiet',
+  status: 'json config verbose quiet',
   verify: 'json temp progress config verbose quiet',
   merge: 'out no-compression progress config verbose quiet',
   bundle: 'no-compression progress config verbose quiet',
@@ -67,7 +68,7 @@ test('help fits terminals of 80 and of 40 columns; command lines stay whole', ()
 
 /** Arguments, and what the message must say. */
 const WRONG = [
-  [[], /a command is missing: export, bulk, crawl, hydrate, single, verify, merge, bundle, doctor, keygen, reset-symlinks, sandbox, serve/],
+  [[], /a command is missing: export, bulk, crawl, hydrate, single, status, verify, merge, bundle, doctor, keygen, reset-symlinks, sandbox, serve/],
   [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
   [['export'], /OUTPUT_DIR is missing/],
   [['export', 'out', '--cancel'], /unknown option '--cancel'/],
@@ -173,7 +174,7 @@ test('a folder to read that is not there is a usage error of every command that 
   const [none, file] = [join(folder, 'none'), join(folder, 'file')];
   await writeFile(file, '');
   for (const [command, ...more] of [
-    ['hydrate', ...NOWHERE], ['verify'], ['verify', '--json'], ['merge', '--out', join(folder, 'out')], ['bundle'], ['reset-symlinks'],
+    ['hydrate', ...NOWHERE], ['status'], ['status', '--json'], ['verify'], ['verify', '--json'], ['merge', '--out', join(folder, 'out')], ['bundle'], ['reset-symlinks'],
   ]) {
     const { code, stdout, stderr } = await run([command, none, ...more]);
     const words = `smart-fetch ${command}: Local folder '${none}' does not exist. Give a folder that an export, a crawl or a merge has made.`;

@@ -34,7 +34,8 @@ for (const [title, open] of [
     const patients = [];
     for await (const patient of out.resources('Patient')) patients.push(patient.id);
     assert.equal(new Set(patients).size, 10);
-    const { kind, exports } = await out.status();
+    const { kind, complete, exports } = await out.status();
+    assert.equal(complete, true, 'the newest is');
     assert.equal(kind, 'managed');
     assert.deepEqual(exports.map(({ folder: name, since, complete }) => [name, since, complete]), [['001.one', undefined, true], ['002.two', 'auto', true], ['003.three', undefined, true]]);
     assert.deepEqual(Object.keys(exports[0].done), ['Patient', 'Condition']);

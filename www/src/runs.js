@@ -126,7 +126,7 @@ function row({ folder, status, remembered, time }, { running, resume, remove }) 
       h('p', {}, `${time ? `${when(time)} · ` : ''}${what}`)),
     h('div', { class: 'row' },
       button(isRunning ? 'Watch' : 'Open', {}, () => (location.hash = address)),
-      !isRunning && !status.complete && remembered?.options && button(resumeWord({ managed, status, problem: remembered.problem }), {}, () => resume(folder.name)),
+      !isRunning && (managed || !status.complete) && remembered?.options && button(resumeWord({ managed, status, problem: remembered.problem }), {}, () => resume(folder.name)),
       !isRunning && button('Delete', { class: 'quiet danger' }, () => remove(folder))),
   );
 }
