@@ -24,6 +24,12 @@ import { wordedAll } from './names.js';
  *   source?: import('./folder.js').Access) => Promise<any>} Execute `source`: the folder to read from, where it is another one
  */
 
+/** What there is besides what the constructor looks at; the core checks the values. */
+const SERVER_OPTIONS = ['tokenOrigins', 'allowInsecure', 'maxConnections', 'retryDelays'];
+
+/** The options of each way to prove who we are, by the first of them. */
+const AUTH_FORMS = [['token'], ['user', 'password'], ['clientId', 'keys', 'tokenUrl', 'scope']];
+
 export class Client {
   #execute;
   #server;
@@ -39,13 +45,14 @@ export class Client {
    * @param {Execute} execute
    */
   constructor(options, execute) {
-    const { fhirUrl, auth, bulkAuth = auth, headers, rewriteUrls, workers, ...rest } = options;
+    const { fhirUrl, auth, bulkAuth = auth, headers, rewriteUrls, workers, ...rest } = options ?? {};
+    refuseOthers(rest, SERVER_OPTIONS, 'a client');
     if (typeof fhirUrl !== 'string' || fhirUrl === '') throw usage('fhirUrl is missing.', 'Give the base URL of the FHIR server.');
     if (workers !== undefined && !(Number.isInteger(workers) && workers >= 0)) {
       throw usage(`workers is ${workers}.`, 'Give a whole number; 0 fetches files without workers.');
     }
     this.#execute = execute;
-    const server = { ...rest, fhirUrl, headers: pairs(headers), rewriteUrls: pairs(rewriteUrls) };
+    const server = { ...rest, fhirUrl, headers: pairs(headers, 'headers'), rewriteUrls: pairs(rewriteUrls, 'rewriteUrls') };
     const parts = new Map([...new Set([auth, bulkAuth])].map((one, source) => [one, authConfig(one, source)]));
     this.#server = { ...server, auth: parts.get(auth)?.config };
     this.#bulkServer = { ...server, auth: parts.get(bulkAuth)?.config };
@@ -56,7 +63,7 @@ export class Client {
 
   /** @param {Partial<import('./index.d.ts').BulkOptions>} options */
   #bulkConfig({ signal, ...options }) {
-    return { ...options, params: pairs(options.params), server: this.#bulkServer };
+    return { ...options, params: pairs(options.params, 'params'), server: this.#bulkServer };
   }
 
   /** @param {Partial<import('./index.d.ts').CrawlOptions>} options */
@@ -268,6 +275,8 @@ async function given(source, again) {
 function authConfig(auth, source) {
   if (auth === undefined || auth === 'none') return { config: { kind: 'none' } };
   if (auth !== null && typeof auth === 'object') {
+    const form = AUTH_FORMS.find(([first]) => first in auth);
+    if (form) refuseOthers(auth, form, 'auth');
     if ('token' in auth && typeof auth.token === 'function') return { config: { kind: 'host', source } };
     if ('token' in auth) return { config: { kind: 'bearer', token: text(auth.token, 'auth.token') } };
     if ('user' in auth) {
@@ -301,11 +310,24 @@ function text(value, name) {
 const listed = (given) => (given !== null && typeof given === 'object' && Symbol.iterator in given ? [.../** @type {Iterable<unknown>} */ (given)] : given);
 
 /**
+ * Throws where an object has an option that there is not: misspelt, it would do nothing.
+ * @param {object} given
+ * @param {string[]} known
+ * @param {string} whose
+ */
+function refuseOthers(given, known, whose) {
+  const other = Object.entries(given).find(([name, value]) => value !== undefined && !known.includes(name));
+  if (other) throw usage(`There is no option '${other[0]}' of ${whose}.`, 'Look at its spelling.');
+}
+
+/**
  * Pairs, from an object or any iterable of pairs.
  * @param {Record<string, string> | Iterable<[string, string]> | undefined} given
+ * @param {string} name
  * @returns {[string, string][]}
  */
-function pairs(given) {
+function pairs(given, name) {
   if (given === undefined) return [];
+  if (given === null || typeof given !== 'object') throw usage(`${name} is no object.`, 'Give names with their values, or pairs.');
   return Symbol.iterator in given ? [.../** @type {Iterable<[string, string]>} */ (given)] : Object.entries(given);
 }

@@ -4,28 +4,40 @@
 //! our types. This one does only what our JSON needs, which halves what reading costs in the WebAssembly files.
 
 use serde::Deserializer;
-use serde::de::value::StringDeserializer;
+use serde::de::value::StrDeserializer;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, EnumAccess, Expected, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 use serde_json::{Map, Value};
 
-/// Reads a `T`; an error is the end of a sentence.
+/// Reads a `T`; an error is the end of a sentence, and names the field that is wrong.
 pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    T::deserialize(Reader(value)).map_err(|error| error.text)
+    T::deserialize(Reader(value)).map_err(|error| error.message)
 }
 
 /// What is wrong with a value. serde's own words would quote floats, and printing those is 5 KB of wasm, gzipped.
 #[derive(Debug)]
 struct Error {
-    text: String,
-    /// Whether the text says which key it is about.
-    named: bool,
+    message: String,
+    /// Whether it says which field is wrong.
+    is_named: bool,
+}
+
+impl Error {
+    fn new(message: String) -> Self {
+        Self { message, is_named: false }
+    }
+
+    /// The same of a field, the innermost that has a name: callers do not know in what structs we keep their options.
+    #[cold]
+    fn of(self, key: &str) -> Self {
+        if self.is_named { self } else { Self { message: format!("{key}: {}", self.message), is_named: true } }
+    }
 }
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.message)
     }
 }
 
@@ -33,15 +45,24 @@ impl std::error::Error for Error {}
 
 impl serde::de::Error for Error {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self { text: message.to_string(), named: false }
+        Self::new(message.to_string())
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("invalid type, expected {expected}"))
+        Self::new(format!("invalid type, expected {expected}"))
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("invalid value, expected {expected}"))
+        Self::new(format!("invalid value, expected {expected}"))
+    }
+
+    fn unknown_field(field: &str, _: &'static [&'static str]) -> Self {
+        // Without those that there are: the caller may have given it for another struct than ours.
+        Self { message: format!("there is no option '{field}'; look at its spelling"), is_named: true }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(format!("'{variant}' is none of {}", expected.join(", ")))
     }
 }
 
@@ -58,7 +79,7 @@ fn wrong(value: &Value, due: &str) -> Error {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     };
-    Error { text: format!("{found} where {due} is due"), named: false }
+    Error::new(format!("{found} where {due} is due"))
 }
 
 impl<'de> Deserializer<'de> for Reader {
@@ -197,16 +218,12 @@ impl<'de> MapAccess<'de> for Fields {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let Some((key, value)) = self.rest.next() else { return Ok(None) };
-        self.value = value;
-        self.key.clone_from(&key);
-        seed.deserialize(StringDeserializer::new(key)).map(Some)
+        (self.key, self.value) = (key, value);
+        seed.deserialize(StrDeserializer::new(&self.key)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        seed.deserialize(Reader(std::mem::take(&mut self.value))).map_err(|error| {
-            let text = if error.named { error.text } else { format!("{}: {}", self.key, error.text) };
-            Error { text, named: true }
-        })
+        seed.deserialize(Reader(std::mem::take(&mut self.value))).map_err(|error: Error| error.of(&self.key))
     }
 }
 
@@ -217,30 +234,34 @@ struct Variant {
 
 impl<'de> EnumAccess<'de> for Variant {
     type Error = Error;
-    type Variant = Reader;
+    type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Reader), Error> {
-        Ok((seed.deserialize(StringDeserializer::new(self.name))?, Reader(self.content)))
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
+        Ok((seed.deserialize(StrDeserializer::new(&self.name))?, self))
     }
 }
 
-impl<'de> VariantAccess<'de> for Reader {
+impl<'de> VariantAccess<'de> for Variant {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {
-        if self.0.is_null() { Ok(()) } else { Err(wrong(&self.0, "nothing")) }
+        if self.content.is_null() { Ok(()) } else { Err(wrong(&self.content, "nothing")) }
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
-        seed.deserialize(self)
+        let Self { name, content } = self;
+        if content.is_null() {
+            return Err(Error::new(format!("'{name}' needs a value, as in {{ {name}: '123' }}")));
+        }
+        seed.deserialize(Reader(content)).map_err(|error: Error| error.of(&name))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_seq(visitor)
+        Reader(self.content).deserialize_seq(visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &[&str], visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_map(visitor)
+        Reader(self.content).deserialize_map(visitor)
     }
 }
 
@@ -285,18 +306,29 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn says_what_is_wrong_and_where() {
         let error = |value| read::<BulkConfig>(value).err().unwrap();
         assert_eq!(error(json!({"types": "Patient"})), "types: a text where a list is due");
         assert_eq!(error(json!({"patients": [" "]})), "patients: the list names nobody, which must not mean everybody");
-        assert!(error(json!({"typos": 1})).starts_with("unknown field `typos`, expected one of"));
         assert_eq!(error(json!({"types": ["Patient", null]})), "types: null where a text is due");
+        assert_eq!(error(json!({"typos": 1})), "there is no option 'typos'; look at its spelling");
         assert_eq!(
             error(json!({"server": {"maxConnections": -1}})),
             "maxConnections: a number where a whole number is due"
         );
-        assert!(error(json!({"level": "hospital"})).starts_with("level: unknown variant `hospital`"));
+        assert_eq!(
+            error(json!({"server": {"maxConnection": 1}})),
+            "there is no option 'maxConnection'; look at its spelling"
+        );
+        assert_eq!(error(json!({"level": "hospital"})), "level: 'hospital' is none of system, patient, group");
+        assert_eq!(error(json!({"level": "group"})), "level: 'group' needs a value, as in { group: '123' }");
+        assert_eq!(error(json!({"level": {"group": 7}})), "group: a number where a text is due");
         assert_eq!(error(json!([])), "a list where an object is due");
-        assert!(error(json!({"server": {"maxConnections": 5_000_000_000_u64}})).contains("invalid value"));
+        assert!(
+            error(json!({"server": {"retryDelays": ["soon"]}})).starts_with("retryDelays: 'soon' is not a duration; ")
+        );
+        assert!(
+            error(json!({"server": {"maxConnections": 5_000_000_000_u64}})).contains("maxConnections: invalid value")
+        );
     }
 }

@@ -3,6 +3,8 @@
 //! The key `filters` is the reference's: it compares it as a whole, and has only types that the CapabilityStatement lists. Types
 //! that we ask for besides are in a key of our own, so that either program can carry on with the other's folder.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::config::{BulkConfig, SinceMode};
@@ -101,9 +103,39 @@ pub(super) fn check_request<P: Platform>(folder: &OutputFolder<'_, P>, request: 
     let job = ledger.jobs.iter().rfind(|job| job.state != JobState::Abandoned);
     match job.map(|job| &job.request) {
         Some(found) if found != request => {
-            mismatch(format!("The folder holds a different export. Expected {request} but found {found}."))
+            mismatch(format!("The folder holds a different export: {}.", differences(request, found)))
         }
         _ => Ok(()),
+    }
+}
+
+/// In what two requests differ, in words.
+pub(super) fn differences(wanted: &Value, found: &Value) -> String {
+    let keys = |request: &Value| -> BTreeSet<String> {
+        request.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
+    };
+    let (ours, theirs) = (keys(wanted), keys(found));
+    let differing = ours.union(&theirs).filter(|key| wanted.get(*key) != found.get(*key)).map(|key| {
+        match (key.as_str(), wanted.get(key), found.get(key)) {
+            // A fingerprint of them.
+            ("ids", Some(_), Some(_)) => "other ids".to_owned(),
+            ("ids", Some(_), None) => "expected ids, but found none".to_owned(),
+            ("ids", ..) => "expected no ids, but found some".to_owned(),
+            (_, wanted, found) => format!("{key} expected to be {}, but found {}", words(wanted), words(found)),
+        }
+    });
+    differing.collect::<Vec<_>>().join("; ")
+}
+
+/// A part of a request as one would say it.
+fn words(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => items.iter().map(|item| words(Some(item))).collect::<Vec<_>>().join(" "),
+        Some(Value::Object(map)) => {
+            map.iter().map(|(key, value)| format!("{key} {}", words(Some(value)))).collect::<Vec<_>>().join(" ")
+        }
+        _ => "none".to_owned(),
     }
 }
 
@@ -154,4 +186,25 @@ fn pretty(filters: &Map<String, Value>) -> String {
     }
     lines.sort_unstable();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::differences;
+
+    #[test]
+    fn requests_differ_in_words() {
+        let wanted = json!({"fhirUrl": "u", "level": {"group": "7"}, "elements": ["id", "name"]});
+        let found = json!({"fhirUrl": "u", "level": "system", "params": [["a", "b"]]});
+        assert_eq!(
+            differences(&wanted, &found),
+            "elements expected to be id name, but found none; level expected to be group 7, but found system; \
+             params expected to be none, but found a b"
+        );
+        let crawls = [json!({"ids": "f", "idSystem": null}), json!({"ids": "e", "idSystem": "urn:x"})];
+        assert_eq!(differences(&crawls[0], &crawls[1]), "idSystem expected to be none, but found urn:x; other ids");
+        assert_eq!(differences(&json!({"ids": "f"}), &json!({})), "expected ids, but found none");
+    }
 }

@@ -234,7 +234,8 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
                 ErrorKind::Mismatch,
                 "open folder",
                 format!(
-                    "The folder holds a crawl of other patients or another server. Expected {wanted} but found {found}."
+                    "The folder holds a crawl of other patients or another server: {}.",
+                    context::differences(&wanted, found)
                 ),
             )
             .with_hint("Give the same options as before, or choose another folder.")),

@@ -187,5 +187,6 @@ async fn until<T>(operation: &str, cancelled: Promise, running: impl Future<Outp
 
 /// The options, or a usage error that says what is wrong with them.
 fn input<T: serde::de::DeserializeOwned>(value: &JsValue) -> Result<T, JsValue> {
-    from_js(value).map_err(|message| thrown(&Error::usage(format!("The options are wrong: {message}."))))
+    let words = |message: String| format!("The options are wrong: {}.", message.trim_end_matches('.'));
+    from_js(value).map_err(|message| thrown(&Error::usage(words(message))))
 }

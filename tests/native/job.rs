@@ -324,7 +324,7 @@ fn i08_a_folder_of_another_group_is_refused() {
     other.level = Level::Group("7".into());
     let error = export(&host.restarted(), &other).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Mismatch);
-    assert!(error.message.contains("\"7\""), "{error}");
+    assert!(error.message.contains("level expected to be group 7, but found system."), "{error}");
     other = config();
     other.types = vec!["Patient".into()];
     let error = export(&host.restarted(), &other).unwrap_err();

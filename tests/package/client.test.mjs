@@ -170,9 +170,22 @@ test('options: what makes no sense is a usage error, before anything is sent', a
     await assert.rejects(client.checkBulk(options), bad, inspect(options));
     await assert.rejects(client.bulk(memoryFolder(), options).result, bad, inspect(options));
   }
-  await assert.rejects(client.checkBulk({ tpyes: [] }), { message: /unknown field `tpyes`/ });
-  const unknown = new Client({ fhirUrl, colour: 'red' });
-  await assert.rejects(unknown.checkBulk(), { message: /unknown field `colour`/ });
+  for (const [options, message] of [
+    [{ tpyes: [] }, /there is no option 'tpyes'/],
+    [{ types: 'Patient' }, /: types: a text where a list is due\.$/],
+    [{ level: 'group' }, /: level: 'group' needs a value, as in \{ group: '123' \}\.$/],
+    [{ sinceMode: 'never' }, /: sinceMode: 'never' is none of auto, updated, created\.$/],
+    [{ maxPollDelay: 'soon' }, /: maxPollDelay: 'soon' is not a duration; .* 30d\.$/],
+  ]) await assert.rejects(client.checkBulk(options), { ...bad, message });
+  for (const [options, message] of [
+    [{ colour: 'red' }, "There is no option 'colour' of a client."],
+    [{ maxConnection: 3 }, "There is no option 'maxConnection' of a client."],
+    [{ auth: { clientId: 'x', keys: {}, scopes: 'y' } }, "There is no option 'scopes' of auth."],
+    [{ auth: { token: 'x', expiresIn: 3 } }, "There is no option 'expiresIn' of auth."],
+    [{ headers: 'X-A: 1' }, 'headers is no object.'],
+  ]) assert.throws(() => new Client({ fhirUrl, ...options }), { ...bad, message });
+  assert.throws(() => new Client(), { ...bad, message: 'fhirUrl is missing.' });
+  await assert.rejects(new Client({ fhirUrl, retryDelays: '1m', colour: undefined }).checkBulk(), { message: /: retryDelays: a text where a list is due/ });
   await client.checkBulk({ types: ['Patient'], since: undefined, level: { group: 'g1' }, maxPollDelay: 0.5, params: { a: 'b' } });
   assert.equal(requests, 0);
 });
