@@ -11,7 +11,7 @@ export interface ExportOptions extends Omit<BulkOptions, 'bundle'> {
   mode: 'auto' | 'bulk' | 'crawl';
   /** The name of the subfolder after its number. Default: the local date. */
   nickname: string;
-  /** As in bulk exports, or `'auto'`: since the newest earlier exports, by type. */
+  /** As in bulk exports, or `'auto'`: since the newest earlier exports, by type; all of it where there is no earlier export. */
   since: string;
   /** Ids of patients to crawl, or values of an identifier; in place of `level`. Not with `mode: 'bulk'`; an empty list is refused. */
   ids: readonly string[] | ReadonlySet<string>;
@@ -35,6 +35,8 @@ export interface ExportReport {
   folder: string;
   /** Whether it was there before. */
   resumed: boolean;
+  /** Whether it was complete before, so that there was nothing to export: another `nickname`, or `since`, makes a new one. */
+  wasComplete: boolean;
   /** How the data were got. */
   mode: 'bulk' | 'crawl';
   /** How it ended: the worst of all steps. */

@@ -29,12 +29,12 @@ export const GLOBAL_FLAGS = [
 export const COMMANDS = {
   export: {
     summary: 'run a managed export',
-    description: 'Keeps OUTPUT_DIR up to date: each run exports into a numbered subfolder, fetches what its resources refer to, works out what is gone, and links what is current. Run the same command again after any interruption: it goes on where it stopped.',
+    description: 'Keeps OUTPUT_DIR up to date: each run exports into a numbered subfolder, fetches what its resources refer to, works out what is gone, and links what is current. Run the same command again after any interruption: it goes on where it stopped. With --since auto the same command does for each run, the first one included, as from cron; without it, another full export needs another --nickname.',
     operand: 'OUTPUT_DIR',
     flags: [...EXPORT, ...SERVER, ...AUTHENTICATION],
     after: `Examples:
-  smart-fetch export data -c site.toml --group 123
   smart-fetch export data -c site.toml --group 123 --since auto
+  smart-fetch export data -c site.toml --group 123 --nickname full-2027
   smart-fetch export data -c site.toml --export-mode crawl --id-file mrns.csv --id-system urn:oid:1.2.3 --nickname march
 
 Exit status:

@@ -113,7 +113,7 @@ export const EXPORT = [
     { name: 'level', value: 'LEVEL', kind: 'choice', choices: ['system', 'patient'], help: 'level of a bulk export without --group: system (default) or patient' },
   ]),
   ...grouped('What to export:', [
-    ...TYPES.map((flag) => (flag.name === 'since' ? { ...flag, help: "only get data since this date (provide 'auto' to detect the date from previous exports)" } : flag)),
+    ...TYPES.map((flag) => (flag.name === 'since' ? { ...flag, help: "only get data since this date (provide 'auto' to detect the date from previous exports; all of it where there are none)" } : flag)),
     { name: 'nickname', value: 'NAME', kind: 'text', help: "nickname for this export's subfolder (default: the date)" },
     { name: 'hydration-tasks', value: 'NAMES', kind: 'list', help: "which hydration tasks to run (comma separated, defaults to 'all', use 'help' to see list)" },
     { name: 'mimetypes', value: 'MIMES', kind: 'list', help: 'mimetypes to inline, comma separated (default is text, HTML, and XHTML)' },

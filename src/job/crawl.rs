@@ -281,7 +281,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
             (None, Some(since)) => self.note(format!("Using since value of '{since}'.")),
             (None, None) => {}
         }
-        if mode == SinceMode::Created {
+        if mode == SinceMode::Created && self.plan.times().is_none_or(|times| !times.is_empty()) {
             self.warn("created-mode", since::created_warning(&self.plan));
         }
     }

@@ -17,7 +17,7 @@ use crate::config::{ExportConfig, ExportMode, HydrateConfig};
 use crate::event::{Event, Phase};
 use crate::fhir::capability::{Capability, Vendor};
 use crate::folder::history::{self, Export};
-use crate::folder::managed::{ManagedFolder, check_nickname, subfolders, today};
+use crate::folder::managed::{ManagedFolder, check_nickname, today};
 use crate::folder::{OutputFolder, layout, links};
 use crate::platform::{Observer, Platform, Storage};
 use crate::update::{Plan, deletions, since};
@@ -31,6 +31,8 @@ pub struct ExportReport {
     pub folder: String,
     /// Whether it was there before.
     pub resumed: bool,
+    /// Whether it was complete before, so that there was nothing to export.
+    pub was_complete: bool,
     /// How the data were got.
     pub mode: ExportMode,
     /// How it ended: the worst of all steps.
@@ -120,10 +122,6 @@ fn warn(platform: &impl Platform, code: &str, message: String) {
 
 async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportReport> {
     let server = &config.bulk.server;
-    if config.bulk.since.as_deref() == Some("auto") && subfolders(platform.storage()).await?.is_empty() {
-        // Before anything is made, the lock included.
-        return Err(no_since());
-    }
     let mut managed = ManagedFolder::open(platform).await?;
     let history = history::load(platform.storage()).await?;
     if !history.is_empty() && history.iter().all(|export| export.is_void) {
@@ -144,9 +142,10 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
     };
     let chosen = Choice { platform, config, capability: &capability, history: &history, request: &request, is_crawl };
     let current = chosen.resumable(&mut plan)?;
-    set_since(&history, &mut plan, Some(&request).filter(|_| !is_crawl), current)?;
+    set_since(platform, &history, &mut plan, Some(&request).filter(|_| !is_crawl), current)?;
     report.since = plan.times.clone().unwrap_or_default();
     report.resumed = current.is_some();
+    report.was_complete = current.is_some_and(Export::is_complete);
     report.folder = match current {
         Some(export) => export.folder.name.clone(),
         None => managed.new_name(history.first().map(|newest| &newest.folder), config.nickname.as_deref()),
@@ -252,13 +251,27 @@ fn choose_mode(platform: &impl Platform, config: &ExportConfig, capability: &Cap
 }
 
 /// Works out what `since: auto` means.
-fn set_since(history: &[Export], plan: &mut Plan, request: Option<&Value>, current: Option<&Export>) -> Result<()> {
+fn set_since(
+    platform: &impl Platform,
+    history: &[Export],
+    plan: &mut Plan,
+    request: Option<&Value>,
+    current: Option<&Export>,
+) -> Result<()> {
     if plan.since.as_deref() != Some("auto") {
         return Ok(());
     }
     let times = since::auto(history, plan, request);
     if times.is_empty() {
-        return Err(no_since());
+        // Earlier exports of something else are no reason to fetch all.
+        if history.iter().any(|export| !export.metadata.done().is_empty()) {
+            let message = "Could not detect a since value to use from previous exports.";
+            return Err(Error::new(ErrorKind::NotFound, "options", message)
+                .with_hint("Try without a --since parameter, or provide a specific timestamp."));
+        }
+        // Where there are none, it would be an increment to nothing: unlike the reference, which fails, all of it, so that one
+        // command does from the first run on.
+        note(platform, "No earlier export to detect a since value from: everything is exported.".to_owned());
     }
     let is_left = |t: &&String| current.is_none_or(|export| export.done(t).is_none());
     // In a crawl each type has a time of its own.
@@ -266,12 +279,6 @@ fn set_since(history: &[Export], plan: &mut Plan, request: Option<&Value>, curre
     plan.times = Some(times);
     plan.settle_since(&together);
     Ok(())
-}
-
-fn no_since() -> Error {
-    let message = "Could not detect a since value to use from previous exports.";
-    Error::new(ErrorKind::NotFound, "options", message)
-        .with_hint("Try without a --since parameter, or provide a specific timestamp.")
 }
 
 /// Which subfolder to work in.

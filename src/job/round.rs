@@ -90,7 +90,7 @@ impl<P: Platform> Run<'_, '_, P> {
         for line in plan.since_lines(types) {
             self.note(line);
         }
-        if mode == SinceMode::Created {
+        if mode == SinceMode::Created && plan.times().is_none_or(|times| !times.is_empty()) {
             self.warn("created-mode", since::created_warning(plan));
         }
     }

@@ -46,12 +46,10 @@ test('a folder that is kept up to date, by bulk and by crawl', async (t) => {
   t.after(() => server.close());
   const out = join(await scratch(t), 'out');
   const command = (...args) => run(['export', out, '--fhir-url', server.url, ...SOME, ...args]);
-  const none = await command('--since', 'auto');
-  assert.equal(none.code, 1);
-  assert.match(none.stderr, /Could not detect a since value to use from previous exports\.\s+Try without a --since parameter, or provide a specific timestamp\.\n$/);
-
-  const first = await command('--nickname', 'one');
+  // From the first run on, the command that cron runs.
+  const first = await command('--nickname', 'one', '--since', 'auto');
   assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stderr, /No earlier export to detect a since value from: everything is exported\./);
   assert.match(first.stderr, /Creating new subfolder '001\.one'\./);
   assert.match(first.stdout, /\n\d+ files, [\d.]+KB in '.*out\/001\.one'.*\n\d links in '.*out' to what is current\n✨ Done ✨\n$/);
   const { 'fhir-url': url, group, kind } = await metadata(out);
@@ -81,6 +79,13 @@ test('a folder that is kept up to date, by bulk and by crawl', async (t) => {
   assert.equal(full.code, 0, full.stderr);
   assert.match(full.stdout, /\nGone since earlier exports: Condition \(\d+\), Observation \(\d+\)\n/);
   assert.ok(Object.values(await links(out)).every((target) => target.startsWith('004.full/')));
+  const none = await command('--since', 'auto', '--level', 'patient');
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /Could not detect a since value to use from previous exports\.\s+Try without a --since parameter, or provide a specific timestamp\.\n$/);
+  const again = await command();
+  assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stderr, /Re-using existing subfolder '004\.full' with similar arguments\./);
+  assert.match(again.stderr, /\nThis export was complete already, so nothing was asked for\. For what has changed since, add --since auto; for all of it once more, --nickname NAME\.\n$/);
   const old = await command('--nickname', 'one');
   assert.equal(old.code, 1);
   assert.match(old.stderr, /Existing subfolder '001\.one' with the same nickname is too old to resume\. Choose a new nickname\.\n$/);

@@ -55,7 +55,8 @@ fn the_last_subfolder_is_used_again_or_refused_as_the_reference_does() {
     assert_eq!(export(&host, &config(TYPES)).unwrap().folder, "001.2026-01-01", "the local date");
     let again = host.restarted();
     let report = export(&again, &config(TYPES)).unwrap();
-    assert!(report.resumed && report.folder == "001.2026-01-01" && report.bulk.unwrap().fetched == 0);
+    assert!(report.resumed && report.was_complete && report.folder == "001.2026-01-01");
+    assert_eq!(report.bulk.unwrap().fetched, 0);
     let said = notes(&again);
     assert!(
         said.contains(&"Re-using existing subfolder '001.2026-01-01' with similar arguments.".to_owned()),
@@ -105,9 +106,6 @@ fn a_folder_of_another_server_group_or_kind_is_refused_before_any_request() {
 fn increments_ask_for_what_is_new_and_links_show_both() {
     let ehr = start();
     let host = ehr.host();
-    let error = export(&host, &auto(TYPES)).unwrap_err();
-    assert!(error.to_string().starts_with("Could not detect a since value to use from previous exports."), "{error}");
-    assert_eq!(host.storage.paths(), Vec::<String>::new(), "nothing is made");
     export(&host, &named(config(TYPES), "full")).unwrap();
     ehr.at("2026-02-01T00:00:00Z").put("Condition/c1", json!({"note": "changed"})).put("Condition/c3", json!({}));
     ehr.put("Patient/p4", json!({}));
@@ -519,4 +517,64 @@ fn an_unfinished_increment_is_carried_on_with_also_when_only_its_last_steps_are_
     assert!(report.resumed && report.folder.starts_with("002."), "{report:?}");
     assert_eq!(metadata(&host, "002.2026-01-01")["complete"], true);
     assert!(!export(&host, &auto(TYPES)).unwrap().resumed);
+}
+
+#[test]
+fn since_auto_without_an_earlier_export_is_all_of_it_also_after_a_kill_at_any_storage_call() {
+    let ehr = start();
+    let types = ["Patient", "Condition"];
+    let run = |host: &smart_fetch::testing::Host| {
+        ehr.0.borrow_mut().now = "2026-01-01T00:00:00Z".into();
+        host.run_until_killed(job::export(host, &auto(TYPES), std::future::pending()))
+    };
+    let host = ehr.host();
+    let report = run(&host).unwrap().unwrap();
+    assert_eq!((report.since.len(), report.resumed, report.exit_status), (0, false, 0));
+    assert!(
+        notes(&host).contains(&"No earlier export to detect a since value from: everything is exported.".to_owned())
+    );
+    assert_eq!(asked(&host, "_since"), [None]);
+    let inside = metadata(&host, "001.2026-01-01");
+    assert_eq!((&inside["since"], &inside["sinceResources"]), (&json!("auto"), &json!([])), "on record as whole");
+    assert_eq!(seen_by_reader(&host), ehr.state(&types));
+    let (calls, expected) = (host.storage.calls(), host.storage.paths());
+    for call in 1..=calls {
+        let host = ehr.host();
+        host.storage.kill_at(call);
+        assert!(run(&host).is_none(), "call {call}");
+        host.storage.revive();
+        let host = host.restarted();
+        let report = run(&host).unwrap().unwrap_or_else(|error| panic!("call {call}: {error}"));
+        assert_eq!(report.exit_status, 0, "call {call}");
+        // Killed with its very last write, it is complete: then the next one is an increment, without anything new.
+        let is_over = report.folder.starts_with("002.");
+        assert!(!is_over || !report.since.is_empty(), "call {call}");
+        assert!(is_over || host.storage.paths() == expected, "call {call}: {:?}", host.storage.paths());
+        assert_eq!(seen_by_reader(&host), ehr.state(&types), "call {call}");
+    }
+    // The same command, later: what changed.
+    ehr.at("2026-02-01T00:00:00Z").put("Condition/c3", json!({}));
+    let report = export(&host, &auto(TYPES)).unwrap();
+    assert_eq!((report.since.len(), report.resumed), (2, false));
+    assert_eq!(asked(&host, "_since").last().unwrap().as_deref(), Some("2026-01-01T00:00:00Z"));
+    assert_eq!(seen_by_reader(&host), ehr.state(&types));
+}
+
+#[test]
+fn since_auto_after_a_try_that_got_nothing_is_all_of_it_and_after_exports_of_something_else_an_error() {
+    let ehr = start();
+    let host = ehr.host();
+    host.storage
+        .put(".metadata", json!({"kind": "managed", "fhir-url": BASE, "group": null, "version": "1.0.3"}).to_string());
+    host.storage.put(
+        "001.2025-12-31/.metadata",
+        json!({"filters": {"Patient": []}, "since": null, "kind": "output", "version": "1.0.3"}).to_string(),
+    );
+    let report = export(&host, &auto(TYPES)).unwrap();
+    assert_eq!((report.folder.as_str(), report.since.len()), ("001.2025-12-31", 0), "what holds nothing is taken over");
+    assert_eq!(asked(&host, "_since"), [None]);
+    let mut other = auto(TYPES);
+    other.bulk.level = Level::Patient;
+    let error = export(&host, &other).unwrap_err();
+    assert!(error.to_string().starts_with("Could not detect a since value to use from previous exports."), "{error}");
 }

@@ -22,6 +22,9 @@ const SAME = {
   'count': 'count',
 };
 
+/** What is said where the reference just skips everything. */
+const NOTHING_ASKED = 'This export was complete already, so nothing was asked for. For what has changed since, add --since auto; for all of it once more, --nickname NAME.';
+
 /**
  * The managed export that the settings ask for, as the options of `client.export()`.
  * @param {Record<string, any>} settings
@@ -54,7 +57,10 @@ export async function run({ operand, settings, argv, output }) {
     settings,
     output,
     summary: (report, millis) => summarise(report, operand, millis, output),
-    problems: (report) => problems(report, operand, output),
+    problems: (report) => {
+      problems(report, operand, output);
+      if (report.wasComplete && report.verdict === 'complete' && !settings.quiet) output.error(NOTHING_ASKED);
+    },
     interrupted: () => `Interrupted. What was received is kept in '${operand}'. To resume, run:\n  ${repeatCommand(argv)}`,
   });
 }
