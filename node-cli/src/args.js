@@ -18,7 +18,7 @@ const REPEATED = new Set(['list', 'repeat', 'pair', 'origin', 'rewrite', 'header
 /** @type {Flag[]} Flags of every command, before or after its name. */
 export const GLOBAL_FLAGS = [
   { name: 'config', short: '-c', value: 'FILE', kind: 'text', help: 'TOML file with settings: any long flag by its name; the command line wins' },
-  { name: 'verbose', short: '-v', kind: 'switch', help: 'say more: every file, wait and retry' },
+  { name: 'verbose', short: '-v', kind: 'switch', help: 'say more: every file, wait, retry and hydration task' },
   { name: 'quiet', short: '-q', kind: 'switch', help: 'say nothing but warnings and errors' },
 ];
 

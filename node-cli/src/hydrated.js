@@ -8,9 +8,40 @@ import { oneLine } from './progress/words.js';
  * @returns {string[]}
  */
 export function describeTask(report) {
-  const heading = report.inlines ? [] : [`Downloading referenced ${report.output}s from ${report.input}s.`];
-  if (report.skipped) return [...heading, `Skipping ${report.task}, no ${report.input} resources found.`];
-  return [...heading, ...table(report)];
+  const heading = `${headingOf(report)}.`;
+  if (report.skipped) return [heading, `Skipping ${report.task}, no ${report.input} resources found.`];
+  return [heading, ...table(report)];
+}
+
+function headingOf({ inlines, input, output }) {
+  return inlines ? `Inlining ${input}s` : `Downloading referenced ${output}s from ${input}s`;
+}
+
+/**
+ * The line for a task that has ended, where its table would be too much: nothing where it did nothing.
+ * @param {import('smart-fetch').HydrationTask} report
+ * @returns {string | undefined}
+ */
+export function briefTask(report) {
+  const failed = report.fatalErrors.items + report.retryErrors.items;
+  const parts = [
+    ...(report.newlyDone.items > 0 ? [`${formatCount(report.newlyDone.items)} new`] : []),
+    ...(failed > 0 ? [`${formatCount(failed)} could not be had`] : []),
+  ];
+  return parts.length === 0 ? undefined : `${headingOf(report)}: ${parts.join(', ')}`;
+}
+
+/**
+ * What all tasks brought, in a line.
+ * @param {import('smart-fetch').HydrateReport} report
+ */
+export function hydrationSum({ tasks }) {
+  const sum = (inlines) => tasks.filter((task) => task.inlines === inlines).reduce((total, { newlyDone }) => total + newlyDone.items, 0);
+  const parts = [
+    ...(sum(false) > 0 ? [`${plural(sum(false), 'resource')} that others refer to downloaded`] : []),
+    ...(sum(true) > 0 ? [`${plural(sum(true), 'attachment')} inlined`] : []),
+  ];
+  return `Hydration: ${parts.join(', ') || 'nothing was left to fetch'}`;
 }
 
 function table(report) {

@@ -12,7 +12,7 @@ import { PlainProgress } from './progress/plain.js';
 /**
  * @param {'auto'|'bar'|'plain'|'json'|'none'} mode
  * @param {import('./output.js').Output} output
- * @param {{verbose?: boolean, quiet?: boolean}} talk
+ * @param {{verbose?: boolean, quiet?: boolean, brief?: boolean}} talk `brief`: a line for each hydration task that did something
  * @returns {Promise<Progress>}
  */
 export async function openProgress(mode, output, talk = {}) {

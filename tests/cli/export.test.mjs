@@ -140,6 +140,29 @@ test('reset-symlinks makes links anew and says nothing', async (t) => {
   assert.match(inside.stderr, /not a managed folder, but an output folder/);
 });
 
+test('a hydration task that did something has a line, all of them have a sum; tables with -v', async (t) => {
+  const server = await startSandbox({ patients: 3, references: true, faults: { pending: 0 } });
+  t.after(() => server.close());
+  const out = join(await scratch(t), 'out');
+  const command = (...args) => run(['export', out, '--fhir-url', server.url, ...QUICK, ...args]);
+  const first = await command('--nickname', 'one');
+  assert.match(first.stderr, /\n {2}Downloading referenced Medications from MedicationRequests: \d+ new\n/);
+  assert.match(first.stderr, /\n {2}Inlining DocumentReferences: \d+ new, 2 could not be had\n/);
+  assert.match(first.stdout, /'; fetched \d+ files, .*\nHydration: \d+ resources that others refer to downloaded, \d+ attachments inlined\n(New patients: \d+\n)?\d+ links in /);
+  assert.doesNotMatch(first.stdout + first.stderr, /Total examined|Skipping/);
+
+  // What was fetched last refers to something in its turn.
+  await command('--nickname', 'one');
+  const again = await command('--nickname', 'one');
+  assert.match(again.stdout, /\nHydration: nothing was left to fetch\n/);
+  const told = (text) => text.match(/^ {2}Downloading referenced .*/gm) ?? [];
+  assert.ok(told(first.stderr).length > 5);
+  assert.deepEqual(told(again.stderr).filter((line) => !line.includes('could not be had')), [], 'nothing of tasks that did nothing');
+  const verbose = await command('--nickname', 'one', '-v');
+  assert.match(verbose.stdout, /^Downloading referenced Medications from MedicationRequests\.\n +MedicationRequests +Medications\n Total examined/m);
+  assert.match(verbose.stdout, /^Inlining DocumentReferences\.\n +DocumentReferences +Attachments\n Total examined/m);
+});
+
 test('hydration is a part of it, and its list is to be had', async (t) => {
   const help = await run(['export', 'out', '--hydration-tasks', 'help']);
   assert.equal(help.code, 0);

@@ -2,7 +2,7 @@ import { basename, resolve } from 'node:path';
 import { cohortOptions } from '../cohort.js';
 import { UsageError } from '../exit-codes.js';
 import { openFolder } from '../folder.js';
-import { printHydrationProblems } from '../hydrated.js';
+import { hydrationSum, printHydrationProblems } from '../hydrated.js';
 import { repeatCommand } from '../interrupt.js';
 import { runJob } from '../job.js';
 import { checkOutputFolder } from '../output-folder.js';
@@ -56,6 +56,7 @@ export async function run({ operand, settings, argv, output }) {
   return runJob(client.export(await openFolder(operand), options), {
     settings,
     output,
+    brief: true,
     summary: (report, millis) => summarise(report, operand, millis, output),
     problems: (report) => {
       problems(report, operand, output);
@@ -68,10 +69,11 @@ export async function run({ operand, settings, argv, output }) {
 /** What the export brought, on standard output. */
 function summarise(report, folder, millis, output) {
   const inside = `${folder.replace(/\/+$/, '')}/${report.folder}`;
-  const { bulk, crawl, gone, newPatients, verdict, links } = report;
+  const { bulk, crawl, hydration, gone, newPatients, verdict, links } = report;
   // Whether all is done is said at the end.
   if (bulk) printSummary({ ...bulk, verdict: undefined }, inside, millis, output);
   if (crawl) printCrawl({ ...crawl, verdict: undefined }, inside, millis, output);
+  if (hydration) output.line(hydrationSum(hydration));
   if (newPatients > 0) output.line(`New patients: ${formatCount(newPatients)}`);
   const types = Object.entries(gone);
   if (types.length > 0) output.line(`Gone since earlier exports: ${types.map(([type, count]) => `${type} (${formatCount(count)})`).join(', ')}`);

@@ -1,6 +1,6 @@
 import cliProgress from 'cli-progress';
 import { Tally } from 'smart-fetch';
-import { describeTask } from '../hydrated.js';
+import { briefTask, describeTask } from '../hydrated.js';
 import { formatBytes, formatCount, formatDuration, plural } from '../output.js';
 import { describeStep, describeWait, oneLine, PHASES } from './words.js';
 
@@ -27,9 +27,10 @@ export class BarProgress {
   /** For standard output, once no bar is in the way. */
   #tables = [];
 
-  constructor(output, { verbose = false } = {}) {
+  constructor(output, { verbose = false, brief = false } = {}) {
     this.output = output;
     this.verbose = verbose;
+    this.brief = brief && !verbose;
     const stream = output.stderr;
     this.#bars = new cliProgress.MultiBar({
       stream,
@@ -65,7 +66,8 @@ export class BarProgress {
         if (this.verbose || event.code !== 'hydration-failed') this.message(`Warning: ${oneLine(event.message)}`);
         break;
       case 'hydrated':
-        this.#tables.push(...describeTask(event.report));
+        if (!this.brief) this.#tables.push(...describeTask(event.report));
+        else if (briefTask(event.report)) this.message(`  ${oneLine(briefTask(event.report))}`);
         break;
       case 'kickedOff':
         if (this.verbose) this.message(`Status URL: ${oneLine(event.statusUrl)}`);
@@ -74,7 +76,8 @@ export class BarProgress {
         if (this.verbose && event.message) this.message(oneLine(describeWait({ ...event, left: event.millis })));
         break;
       case 'progress':
-        if (event.done === event.total) this.message(`  ${oneLine(event.task)}: ${describeStep(event)}`);
+        // Of a hydration task more is known in a moment.
+        if (event.done === event.total && !(this.brief && this.#tally.phase === 'hydrate')) this.message(`  ${oneLine(event.task)}: ${describeStep(event)}`);
         break;
       case 'fileFinished':
         if (this.verbose || this.#tally.filesKnown <= MANY_FILES) this.message(`  Downloaded ${oneLine(event.name)} (${formatBytes(event.received)})`);

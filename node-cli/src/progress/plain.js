@@ -1,5 +1,5 @@
 import { Tally } from 'smart-fetch';
-import { describeTask } from '../hydrated.js';
+import { briefTask, describeTask } from '../hydrated.js';
 import { formatBytes, formatCount, plural } from '../output.js';
 import { describeStep, describeWait, oneLine, PHASES } from './words.js';
 
@@ -15,9 +15,10 @@ export class PlainProgress {
   #lastTotals;
   #lastWait = new Map();
 
-  constructor(output, { verbose = false } = {}) {
+  constructor(output, { verbose = false, brief = false } = {}) {
     this.output = output;
     this.verbose = verbose;
+    this.brief = brief && !verbose;
     this.#lastTotals = this.#tally.started;
   }
 
@@ -55,7 +56,8 @@ export class PlainProgress {
         if (this.verbose || event.last) this.message(`  ${oneLine(event.name)}: ${oneLine(event.message)}${event.last ? '' : ' It is tried again.'}`);
         break;
       case 'hydrated':
-        describeTask(event.report).forEach((line) => this.output.line(line));
+        if (!this.brief) describeTask(event.report).forEach((line) => this.output.line(line));
+        else if (briefTask(event.report)) this.message(`  ${oneLine(briefTask(event.report))}`);
         break;
       case 'totals':
         this.#totals();
@@ -99,8 +101,10 @@ export class PlainProgress {
   #step(event) {
     const now = this.#tally.now();
     const text = `${oneLine(event.task)}: ${describeStep(event)}`;
-    if (event.done === event.total) this.message(`  ${text}`);
-    else if (now - this.#lastTotals >= TOTALS_EVERY) this.#stamped(text);
+    if (event.done === event.total) {
+      // Of a hydration task more is known in a moment.
+      if (!this.brief || this.#tally.phase !== 'hydrate') this.message(`  ${text}`);
+    } else if (now - this.#lastTotals >= TOTALS_EVERY) this.#stamped(text);
     else return;
     this.#lastTotals = now;
   }
