@@ -53,8 +53,8 @@ export async function showServers() {
 export function showAddress(value) {
   const { relayed } = route(chosenServer(value) ?? '');
   $('path').textContent = relayed
-    ? 'It goes from the FHIR server through the relay on your own machine, which keeps nothing, to this browser’s own storage, and nowhere else: no account, no tracking.'
-    : 'It goes from the FHIR server to this browser’s own storage, and nowhere else: no server in between, no account, no tracking.';
+    ? 'The data goes from the FHIR server through the relay on your own machine, which keeps nothing, to this browser’s own storage, and nowhere else: no account, no tracking.'
+    : 'The data goes from the FHIR server to this browser’s own storage, and nowhere else: no server in between, no account, no tracking.';
   const own = value === 'local' || value === 'other';
   $('field-url').hidden = !own;
   const url = $('url');
