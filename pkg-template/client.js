@@ -45,14 +45,15 @@ export class Client {
    * @param {Execute} execute
    */
   constructor(options, execute) {
-    const { fhirUrl, auth, bulkAuth = auth, headers, rewriteUrls, workers, ...rest } = options ?? {};
+    const { fhirUrl, auth, bulkAuth = auth, headers, rewriteUrls, relay, workers, ...rest } = options ?? {};
     refuseOthers(rest, SERVER_OPTIONS, 'a client');
     if (typeof fhirUrl !== 'string' || fhirUrl === '') throw usage('fhirUrl is missing.', 'Give the base URL of the FHIR server.');
     if (workers !== undefined && !(Number.isInteger(workers) && workers >= 0)) {
       throw usage(`workers is ${workers}.`, 'Give a whole number; 0 fetches files without workers.');
     }
     this.#execute = execute;
-    const server = { ...rest, fhirUrl, headers: pairs(headers, 'headers'), rewriteUrls: pairs(rewriteUrls, 'rewriteUrls') };
+    const through = { routes: pairs(relay?.routes, 'relay.routes'), headers: pairs(relay?.headers, 'relay.headers') };
+    const server = { ...rest, fhirUrl, headers: pairs(headers, 'headers'), rewriteUrls: pairs(rewriteUrls, 'rewriteUrls'), relay: through };
     const parts = new Map([...new Set([auth, bulkAuth])].map((one, source) => [one, authConfig(one, source)]));
     this.#server = { ...server, auth: parts.get(auth)?.config };
     this.#bulkServer = { ...server, auth: parts.get(bulkAuth)?.config };
@@ -200,7 +201,7 @@ export class Client {
    * The groups that the server lists.
    * @param {string} [query]
    * @param {{ signal?: AbortSignal }} [options]
-   * @returns {Promise<import('./index.d.ts').Group[]>}
+   * @returns {Promise<import('./doctor.d.ts').Group[]>}
    */
   groups(query = '', { signal } = {}) {
     return this.#once('groups', { query, server: this.#server }, signal);

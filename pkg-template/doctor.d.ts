@@ -19,6 +19,14 @@ export interface DoctorOptions {
   signal?: AbortSignal;
 }
 
+/** A Group, as one chooses it. */
+export interface Group {
+  id: string;
+  name?: string;
+  /** Members, as the server counts them. */
+  quantity?: number;
+}
+
 /** One finding. */
 export interface DoctorCheck {
   name:
@@ -66,7 +74,7 @@ export interface DoctorReport {
     /** Patients that a search counts. */
     patients: number | null;
     /** The groups that the server lists, where the one in question was looked for among them. */
-    groups: import('./index.js').Group[];
+    groups: Group[];
     /** Export operations that the CapabilityStatement shows. */
     exports: { level: 'system' | 'patient' | 'group'; operation: string; version: number | null }[];
     kickoffGet: boolean | null;

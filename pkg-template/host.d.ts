@@ -211,7 +211,7 @@ export interface Core {
   resetLinks(host: Host, config: object, cancelled: Promise<unknown>): Promise<{ links: number }>;
   single(host: Host, config: object, cancelled: Promise<unknown>): Promise<Uint8Array>;
   patientIds(host: Host, config: object, cancelled: Promise<unknown>): Promise<string[]>;
-  groups(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').Group[]>;
+  groups(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./doctor.d.ts').Group[]>;
   doctor(host: Host, config: object, cancelled: Promise<unknown>): Promise<import('./index.d.ts').DoctorReport>;
   resourceTypes(): { usual: string[]; all: string[] };
   view(host: Pick<Host, 'storage' | 'clock' | 'random'>): Promise<import('./index.d.ts').FolderStatus>;

@@ -15,7 +15,7 @@
 
 import type { DirectoryHandle } from './browser.js';
 import type { CrawlOptions, CrawlReport } from './crawl.js';
-import type { DoctorOptions, DoctorReport } from './doctor.js';
+import type { DoctorOptions, DoctorReport, Group } from './doctor.js';
 import type { ExportOptions, ExportReport, FolderExport } from './export.js';
 import type { HydrateOptions, HydrateReport, HydrationTask } from './hydrate.js';
 import type { Keys } from './keys.js';
@@ -117,6 +117,15 @@ export interface ClientOptions {
   tokenOrigins?: string[];
   /** Beginnings of URLs from the server, and what to replace them with. */
   rewriteUrls?: Record<string, string> | Iterable<[string, string]>;
+  /**
+   * A relay for servers that allow no page of this origin, such as that of `smart-fetch serve`. `fhirUrl` stays the server's own URL, which
+   * decides who may see credentials and which the folder is for. `routes`: prefixes of URLs and what stands in their place at the
+   * relay, both with a slash at the end; `headers`: for the relay alone.
+   */
+  relay?: {
+    routes: Record<string, string> | Iterable<[string, string]>;
+    headers?: Record<string, string> | Iterable<[string, string]>;
+  };
   /** Allows credentials over plain http to hosts other than loopback. */
   allowInsecure?: boolean;
   /** Requests in flight at most; default 5. Fewer where the server says so (429, 503). */
@@ -187,7 +196,7 @@ export interface SingleOptions {
 
 export type { CrawlOptions, CrawlReport } from './crawl.js';
 export type { HydrateOptions, HydrateReport, HydrationCount, HydrationTask } from './hydrate.js';
-export type { DoctorCheck, DoctorOptions, DoctorReport } from './doctor.js';
+export type { DoctorCheck, DoctorOptions, DoctorReport, Group } from './doctor.js';
 export type { ExportOptions, ExportReport, FolderExport } from './export.js';
 
 /** What a job tells while it runs. Durations are milliseconds, sizes bytes. */
@@ -370,14 +379,6 @@ export interface Folder {
   file(name: string): StoredFile;
   /** Removes everything that smart-fetch has put into it. Rejects with `locked` while a job is at work. */
   remove(): Promise<void>;
-}
-
-/** A Group, as one chooses it. */
-export interface Group {
-  id: string;
-  name?: string;
-  /** Members, as the server counts them. */
-  quantity?: number;
 }
 
 /** A client of one FHIR server. */

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::relay::Relay;
+
 /// How to prove who we are.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", try_from = "AuthFields")]
@@ -89,6 +91,8 @@ pub struct ServerConfig {
     pub token_origins: Vec<String>,
     /// Prefixes of URLs from the server to replace: `(from, to)`. For servers that name themselves wrongly behind a proxy.
     pub rewrite_urls: Vec<(String, String)>,
+    /// A relay through which a web page reaches the server.
+    pub relay: Relay,
     /// Whether credentials may go over plain http to hosts other than loopback.
     pub allow_insecure: bool,
     /// Requests in flight at most.
@@ -106,6 +110,7 @@ impl Default for ServerConfig {
             headers: Vec::new(),
             token_origins: Vec::new(),
             rewrite_urls: Vec::new(),
+            relay: Relay::default(),
             allow_insecure: false,
             max_connections: 5,
             retry_delays: None,

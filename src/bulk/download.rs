@@ -245,6 +245,7 @@ impl<'a, 'p, P: Platform, R: Renew> Download<'a, 'p, P, R> {
             credentials,
             credential_origins: self.client.credential_origins(),
             allow_insecure: self.client.allow_insecure(),
+            relay: self.client.relay(),
             path: format!("{}{PART}", file.name),
             compress: self.compress,
             content,

@@ -47,7 +47,7 @@ impl<P: Platform> Exam<'_, '_, P> {
             return self.note("browser", State::Failure, format!("the browser blocks {what}"), meaning);
         }
         let base = format!("{}/", self.client.base());
-        let is_relayed = self.config.server.rewrite_urls.iter().any(|(_, to)| base.strip_prefix(to.as_str()).is_some());
+        let is_relayed = self.config.server.relay.has_route(&base);
         if self.seen.same_origin && is_relayed {
             self.facts.browser = Some(true);
             return self.note(

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use super::relay::Relay;
 use super::retry::{Failure, Pause, RetryPolicy, Tries};
 use super::wire::{Credentials, Wire};
 use super::{Call, Politeness, Reply, redact, redirect, url};
@@ -48,6 +49,7 @@ impl<'p, P: Platform> Client<'p, P> {
             origins.push(allowed.origin());
         }
         check_headers(&server.headers)?;
+        check_headers(&server.relay.headers)?;
         let names_authorization = server.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         if names_authorization && server.auth != AuthConfig::None {
             return Err(Error::usage("There are two kinds of credentials: an Authorization header and others.")
@@ -66,6 +68,7 @@ impl<'p, P: Platform> Client<'p, P> {
             is_epic: Cell::new(false),
             origins,
             rewrite_urls: server.rewrite_urls.clone(),
+            relay: server.relay.clone(),
             politeness: Politeness::new(platform, server.max_connections),
             retry: RetryPolicy { delays: server.retry_delays(), max_wait: Duration::from_secs(300) },
             behind: Cell::new(None),
@@ -203,6 +206,11 @@ impl<'p, P: Platform> Client<'p, P> {
         self.wire.fhir_headers()
     }
 
+    /// What goes between us and the servers.
+    pub fn relay(&self) -> Relay {
+        self.wire.relay.clone()
+    }
+
     /// The server is Epic's: it wants the client id with each request.
     pub fn identify_to_epic(&self) {
         self.wire.is_epic.set(true);
@@ -241,7 +249,8 @@ impl<'p, P: Platform> Client<'p, P> {
     fn secrets(&self) -> Vec<String> {
         let mut secrets = self.auth.secrets();
         // Shorter ones are hardly keys, and would garble the text.
-        secrets.extend(self.wire.headers.iter().map(|(_, value)| value.clone()).filter(|value| value.len() >= 8));
+        let headers = self.wire.headers.iter().chain(&self.wire.relay.headers);
+        secrets.extend(headers.map(|(_, value)| value.clone()).filter(|value| value.len() >= 8));
         secrets
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`url`] | http(s) URLs: parts, origin, resolving references; bytes are kept |
 //! | [`redirect`] | where a redirect may lead, and who may see credentials |
+//! | [`relay`] | servers that a web page reaches through a relay |
 //! | [`retry`] | what is tried again and after how long |
 //! | [`politeness`] | how many requests at once, and when none |
 //! | [`redact`] | text without secrets |
@@ -12,6 +13,7 @@ mod client;
 pub mod politeness;
 pub mod redact;
 pub mod redirect;
+pub mod relay;
 pub mod retry;
 pub mod url;
 pub(crate) mod wire;

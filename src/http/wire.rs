@@ -2,14 +2,13 @@
 
 use std::cell::Cell;
 
+use super::relay::Relay;
 use super::retry::{Failure, Pause, RetryPolicy};
 use super::{Call, CallAuth, Permit, Politeness, Presented, Reply, Retry, parse_retry_after, redact, redirect, url};
 use crate::event::Event;
 use crate::fhir::instant::http_date;
 use crate::ndjson::Decoder;
-use crate::platform::{
-    Body, BodyCoding, Clock, Http, HttpError, HttpErrorKind, Method, Observer, Platform, Random, Request,
-};
+use crate::platform::{Body, BodyCoding, Clock, HttpError, HttpErrorKind, Method, Observer, Platform, Random, Request};
 use crate::{Error, ErrorKind, Result};
 
 /// Headers, credentials among them.
@@ -50,6 +49,7 @@ pub(crate) struct Wire<'p, P: Platform> {
     /// Origins that may see credentials.
     pub(crate) origins: Vec<String>,
     pub(crate) rewrite_urls: Vec<(String, String)>,
+    pub(crate) relay: Relay,
     pub(crate) politeness: Politeness<'p, P>,
     pub(crate) retry: RetryPolicy,
     /// How far the FHIR server's clock is behind ours, in milliseconds, where it has told.
@@ -133,7 +133,7 @@ impl<P: Platform> Wire<'_, P> {
                 request.headers.extend_from_slice(credentials);
             }
             request.body.clone_from(&body);
-            let mut response = match self.platform.http().send(request).await {
+            let mut response = match self.relay.send(self.platform.http(), request).await {
                 Ok(response) => response,
                 Err(error) => return Ok(Err(error)),
             };

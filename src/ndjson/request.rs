@@ -35,7 +35,7 @@ pub(super) async fn send<H: Http>(http: &H, task: &TransferTask, part: &Part<'_>
     let mut target = task.url.clone();
     let mut hops = 0;
     loop {
-        let response = match http.send(request(task, &target, part)).await {
+        let response = match task.relay.send(http, request(task, &target, part)).await {
             Ok(response) => response,
             Err(error) => return Ok(Sent::Failed(error)),
         };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::HttpError;
 use crate::Result;
+use crate::http::relay::Relay;
 
 /// What a file is expected to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ pub struct TransferTask {
     pub credential_origins: Vec<String>,
     /// Whether credentials may go over plain http to a host that is not loopback.
     pub allow_insecure: bool,
+    /// What goes between us and the server.
+    #[serde(default)]
+    pub relay: Relay,
     /// Where to write. For [`Content::Organized`] it is a prefix: each type has a file `{path}.{type}`.
     pub path: String,
     /// Store as gzip (as received, or encoded) or plain.

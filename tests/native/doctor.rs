@@ -434,7 +434,7 @@ fn in_a_browser_it_is_judged_by_what_the_browser_lets_through() {
         serve(&host, open_to_pages);
         let mut here = here.clone();
         if relayed {
-            here.server.rewrite_urls = vec![("https://behind.example/".into(), format!("{BASE}/"))];
+            here.server.relay.routes = vec![(format!("{BASE}/"), format!("{BASE}/"))];
         }
         let report = examine(&host, &here);
         let browser = check(&report, "browser");

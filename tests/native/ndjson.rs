@@ -26,6 +26,7 @@ pub(crate) fn task() -> TransferTask {
         content: Content::Resources,
         resource_type: Some("Patient".into()),
         elements: false,
+        relay: smart_fetch::http::relay::Relay::default(),
         timeout_millis: 60_000,
     }
 }

@@ -19,12 +19,37 @@ async function exported(t, options) {
   return { report, files: Object.fromEntries(await Promise.all(names.map(async (name) => [name, await hash(name)]))) };
 }
 
+/** The relay that the page is told of, as options of the client. */
+const through = ({ server, rewriteUrls: routes, headers, tokenOrigins }) => ({ fhirUrl: server, relay: { routes, headers }, tokenOrigins });
+
+test('a folder that was filled through the relay is the server\'s own', async (t) => {
+  const sandbox = await startSandbox({ patients: 20, seed: 3, cors: 'none', faults: { pending: 0 } });
+  t.after(() => sandbox.close());
+  const { url, relays: [relay] } = await serve(t, [sandbox.url]);
+  const path = await mkdtemp(join(tmpdir(), 'smart-fetch-relay-'));
+  t.after(() => rm(path, { recursive: true, force: true }));
+  const folder = await openFolder(path);
+  const relayed = new Client({ ...through(relay), workers: 0, retryDelays: [] });
+  const options = { types: ['Patient', 'Condition'], hydrationTasks: ['none'], defaultFilters: false };
+  const seen = [];
+  const job = relayed.export(folder, { ...options, nickname: 'one' });
+  for await (const event of job) seen.push(event);
+  const report = await job.result;
+  const direct = new Client({ fhirUrl: sandbox.url, workers: 0 });
+  assert.equal((await direct.export(folder, { ...options, nickname: 'two', since: 'auto' }).result).folder, '002.two', 'others carry on');
+  const texts = [JSON.stringify([seen, report]), await readFile(join(path, '.metadata'), 'utf8')];
+  for (const name of ['.metadata', 'log.ndjson']) texts.push(await readFile(join(path, '001.one', name), 'utf8'));
+  for (const text of texts) assert.ok(!text.includes(url) && !text.includes('/relay/'), text);
+  assert.equal(JSON.parse(texts[1])['fhir-url'], sandbox.url);
+  await assert.rejects(relayed.single('Patient/nobody'), (error) => !`${error.message} ${error.hint}`.includes('/relay/'));
+});
+
 test('an export through the relay is the same as one without it', async (t) => {
   const sandbox = await startSandbox({ patients: 20, seed: 3, cors: 'none', faults: { pending: 1 } });
   t.after(() => sandbox.close());
-  const { relays: [{ server, ...options }] } = await serve(t, [sandbox.url]);
-  assert.equal(server, sandbox.url);
-  const [relayed, direct] = [await exported(t, options), await exported(t, { fhirUrl: sandbox.url })];
+  const { relays: [relay] } = await serve(t, [sandbox.url]);
+  assert.equal(relay.server, sandbox.url);
+  const [relayed, direct] = [await exported(t, through(relay)), await exported(t, { fhirUrl: sandbox.url })];
   assert.equal(relayed.report.verdict, 'complete');
   assert.ok(relayed.report.resources > 20);
   assert.deepEqual(relayed.report.types, direct.report.types);
@@ -37,8 +62,8 @@ test('SMART Backend Services through the relay: the token endpoint and the files
   const jwks = { keys: [await jwk(publicKey, { key_ops: ['verify'] })] };
   const sandbox = await startSandbox({ patients: 3, seed: 1, cors: 'none', auth: 'smart', jwks, clientId: 'page', faults: { pending: 0 } });
   t.after(() => sandbox.close());
-  const { relays: [{ server, ...options }] } = await serve(t, [sandbox.url]);
-  const { report } = await exported(t, { ...options, auth: { clientId: 'page', keys: { keys: [await jwk(privateKey, { key_ops: ['sign'] })] } } });
+  const { relays: [relay] } = await serve(t, [sandbox.url]);
+  const { report } = await exported(t, { ...through(relay), auth: { clientId: 'page', keys: { keys: [await jwk(privateKey, { key_ops: ['sign'] })] } } });
   assert.equal(report.verdict, 'complete');
   assert.equal(report.types.Patient.resources, 3);
 });

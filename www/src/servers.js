@@ -74,8 +74,8 @@ export function route(server) {
   if (URL.canParse(base)) {
     const relay = relays.find((candidate) => new URL(candidate.server).origin === new URL(base).origin);
     if (relay) {
-      const [from, to] = relay.rewriteUrls.find(([prefix]) => `${base}/`.startsWith(prefix));
-      return { server: base, relayed: true, options: { fhirUrl: to + base.slice(from.length), rewriteUrls: relay.rewriteUrls, headers: relay.headers } };
+      const { rewriteUrls: routes, headers, tokenOrigins } = relay;
+      return { server: base, relayed: true, options: { fhirUrl: base, relay: { routes, headers }, tokenOrigins } };
     }
   }
   return { server: base, relayed: false, options: { fhirUrl: base } };

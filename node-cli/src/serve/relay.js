@@ -80,13 +80,14 @@ export function createRelay(servers, tokenOrigins = []) {
   }
 
   return {
-    /** For the page: how to talk to each server, as options of the package's `Client`. */
+    /** For the page: where each server is behind the relay (`fhirUrl`), and what the option `relay` of the package's `Client` needs. */
     describe: (base) =>
       servers.map((server) => ({
         server: server.href.replace(/\/$/, ''),
         fhirUrl: `${base}${pathOf(server)}`.replace(/\/$/, ''),
         rewriteUrls: [...byName].map(([name, origin]) => [`${origin}/`, `${base}/relay/${name}/`]),
         headers: { 'X-Relay-Secret': secrets.get(server.origin) },
+        tokenOrigins,
       })),
 
     /**
