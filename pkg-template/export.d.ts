@@ -51,6 +51,8 @@ export interface ExportReport {
   gone: Record<string, number>;
   /** Links to what is current. */
   links: number;
+  /** Files of earlier exports that are gone and that nothing later has made up for, each with what to do; `incomplete` then. */
+  lacking: string[];
   /** The bulk export. */
   bulk?: BulkReport;
   /** The crawl. */
@@ -63,7 +65,7 @@ export interface ExportReport {
 export interface FolderExport {
   /** Its subfolder. */
   folder: string;
-  /** Whether everything that belongs to it was done. */
+  /** Whether everything that belongs to it was done, and is there. */
   complete: boolean;
   /** Since when it was asked for, as it was given; absent for all. */
   since?: string;

@@ -67,11 +67,17 @@ export class Folder {
   /**
    * All resources of a type, one by one.
    * @param {string} type
-   * @param {{ kind?: 'output' | 'error' | 'deleted', onBadLine?: (file: string, line: number, text: string) => void }} [options]
+   * @param {{ kind?: 'output' | 'error' | 'deleted', onBadLine?: (file: string, line: number, text: string) => void,
+   *   onMissing?: (file: string) => void }} [options]
    * @returns {AsyncGenerator<any, void, void>}
    */
-  async *resources(type, { kind = 'output', onBadLine } = {}) {
-    for (const file of await this.files()) {
+  async *resources(type, { kind = 'output', onBadLine, onMissing } = {}) {
+    const { files, missing } = await this.status();
+    for (const { name } of missing.filter(({ types }) => kind === 'output' && types.includes(type))) {
+      if (!onMissing) throw missingFile(name, type);
+      onMissing(name);
+    }
+    for (const file of files) {
       if (file.kind !== kind || file.type !== type) continue;
       yield* resourcesOf(file.name, typedChunks(this.access.bytes(file.name, true)), onBadLine);
     }
@@ -139,6 +145,16 @@ class StoredFile {
     for await (const bytes of typedChunks(this.#access.bytes(this.name, true))) text += decoder.decode(bytes, { stream: true });
     return text + decoder.decode();
   }
+}
+
+/**
+ * @param {string} name
+ * @param {string} type
+ */
+function missingFile(name, type) {
+  const message = `${name} is missing, or not as it was, so that not all resources of type ${type} are here.`;
+  const hint = 'Run the job again, which fetches it anew; or give onMissing to read what is here.';
+  return new SmartFetchError({ kind: 'corrupt', operation: 'read folder', message, hint, retry: false, exitStatus: 1 });
 }
 
 /**

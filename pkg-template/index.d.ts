@@ -329,6 +329,11 @@ export interface FolderStatus {
   kind?: 'output' | 'managed';
   /** Whether everything that was asked for is here; of a managed folder: with its newest export. */
   complete: boolean;
+  /**
+   * Files that it has had and that are not there, or not as they were, with the types that are not whole without them; of a
+   * managed folder, those of its newest export and those that links lead to. The same job again fetches what it can of them.
+   */
+  missing: { name: string; types: string[] }[];
   /** When its state was written last: local time, ISO 8601. */
   timestamp?: string;
   /** The export jobs, the oldest first. A job can be resumed while the last one is `waiting` or `downloading`. */
@@ -369,11 +374,20 @@ export interface Folder {
   types(): Promise<Record<string, { files: number; resources?: number }>>;
   /**
    * The resources of a type, parsed one by one; memory stays flat. A line that is no JSON throws (code `corrupt`) unless
-   * `onBadLine` takes it. `Resource` is what they are taken for, unchecked: `resources<Patient>('Patient')`.
+   * `onBadLine` takes it; so does a file that is missing, unless `onMissing` takes its name. `Resource` is what they are taken
+   * for, unchecked: `resources<Patient>('Patient')`.
+   *
+   * In a managed folder these are the rows of the newest whole export and of all increments since: several versions of a
+   * resource that has changed, the newest last in its export's order, and also what was deleted since. For one current version
+   * of each, {@link merge} the folder into another one and read that.
    */
   resources<Resource = any>(
     type: string,
-    options?: { kind?: FolderFile['kind']; onBadLine?: (file: string, line: number, text: string) => void },
+    options?: {
+      kind?: FolderFile['kind'];
+      onBadLine?: (file: string, line: number, text: string) => void;
+      onMissing?: (file: string) => void;
+    },
   ): AsyncGenerator<Resource, void, void>;
   /** A file by its name in `files()`; also `.metadata` and `log.ndjson`. */
   file(name: string): StoredFile;
@@ -479,7 +493,7 @@ export interface BundleReport {
 /**
  * Makes one Bundle (type `collection`) of all data files of a folder, in their place: they are removed once it is complete on
  * disk, and a call after a crash ends what was begun. `error/`, `deleted/` and the log stay. Rejects with `notFound` where
- * there is no data file, `mismatch` where there is a Bundle already, `corrupt` where a row is no resource; nothing is removed then.
+ * there is no data file, `mismatch` for a managed folder ({@link merge} it first) and where there is a Bundle already, `corrupt` where a row is no resource; nothing is removed then.
  */
 export function bundle(folder: Folder, options?: BundleOptions): Job<BundleReport>;
 
@@ -510,8 +524,10 @@ export interface MergeReport {
   badLines: number;
   /** The first of them, as `file:line: reason`. */
   bad: string[];
-  /** What else keeps the result from being all that there is. */
+  /** What else keeps the result from being all that there is: files that are lost, exports that were not finished. */
   problems: string[];
+  /** What does not, though it is not as it should be: later exports have what was in it. */
+  notes: string[];
 }
 
 /**
@@ -552,8 +568,10 @@ export interface VerifyReport {
   dangling: { type: string; targets: number; references: number }[];
   /** How many problems there are. */
   problemCount: number;
-  /** The first of them; `problem` is the end of a sentence that begins with the path. */
+  /** The first of them; `problem` is the end of a sentence that begins with the path, and says what to do. */
   problems: { path: string; problem: string }[];
+  /** What is no problem though it is not as it should be: later exports have what was in it. */
+  notes: string[];
 }
 
 /**

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::config::LocalConfig;
 use crate::fhir::raw::{check, compact};
 use crate::folder::layout::PART;
-use crate::folder::metadata::{now_iso, read_all};
+use crate::folder::metadata::{Kind, Metadata, now_iso, read_all};
 use crate::folder::{DataFile, RowWriter, Rows, data_files, present};
 use crate::platform::{FileWriter, Platform, Storage, WriteMode};
 use crate::progress::Steps;
@@ -42,16 +42,31 @@ impl BundleReport {
     }
 }
 
+/// A managed folder has links to what it keeps in its exports: a Bundle would have the versions of all, and take the links away.
+async fn refuse_managed<S: Storage>(storage: &S) -> Result<()> {
+    match Metadata::load(storage, Kind::Managed).await {
+        Ok(metadata) if metadata.text("kind") == Some("managed") => {
+            let message = "The folder is a managed folder, whose exports are kept as they are.";
+            Err(Error::new(ErrorKind::Mismatch, "bundle", message)
+                .with_hint("Put its current state into another folder by merge, then make the Bundle there."))
+        }
+        Err(error) if !matches!(error.kind, ErrorKind::Mismatch | ErrorKind::Corrupt) => Err(error),
+        // An output folder, or one of another program.
+        _ => Ok(()),
+    }
+}
+
 /// Makes a Bundle of the platform's folder and removes the data files that are in it; `error/` and `deleted/` stay.
 ///
 /// # Errors
-/// `Usage` without such a folder, `NotFound` without any data file, `Mismatch` where a Bundle is there already, `Corrupt` where a file
+/// `Usage` without such a folder, `NotFound` without any data file, `Mismatch` for a managed folder, or where a Bundle is there already, `Corrupt` where a file
 /// is damaged or has a row that is no resource: then nothing is removed.
 pub async fn bundle<P: Platform>(platform: &P, config: &LocalConfig) -> Result<BundleReport> {
     let storage = platform.storage();
     let label = config.folder.as_deref();
     let not_found = |message: String| Error::new(ErrorKind::NotFound, "bundle", message);
     present::require(storage, label).await?;
+    refuse_managed(storage).await?;
     let _lock = storage.lock().await?;
     if let Some(report) = resume(storage).await? {
         return Ok(report);

@@ -160,11 +160,11 @@ Examples:
 
 Exit status:
   0  done
-  3  done, but something could not be merged: an unfinished export, or rows that are no resources (named)`,
+  3  done, but something could not be merged: an unfinished export, lost files, or rows that are no resources (named)`,
   },
   bundle: {
     summary: 'make one Bundle of the files in a folder',
-    description: 'Makes one Bundle of all FHIR data in DIR. Caution: this will delete all current FHIR data in the folder, replacing it with the Bundle file. Nothing is deleted before the Bundle is complete.',
+    description: 'Makes one Bundle of all FHIR data in DIR. Caution: this will delete all current FHIR data in the folder, replacing it with the Bundle file. Nothing is deleted before the Bundle is complete. A managed folder has to be merged first (smart-fetch merge).',
     operand: 'DIR',
     flags: LOCAL_OUTPUT,
     after: `Examples:

@@ -52,6 +52,9 @@ pub struct TypeState {
     pub cohort: String,
     /// When its crawl began: local time, ISO 8601.
     pub start: String,
+    /// Since when it was asked for, where it did not come whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// The newest date that was seen in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<String>,
@@ -121,6 +124,7 @@ impl TypeState {
             stage: Stage::Done,
             cohort: std::mem::take(&mut self.cohort),
             start: std::mem::take(&mut self.start),
+            since: self.since.take(),
             file: std::mem::take(&mut self.file),
             bytes: self.bytes,
             resources: self.resources,
@@ -140,6 +144,9 @@ pub struct CrawlState {
     pub request: Value,
     /// How many patients there are.
     pub patients: u64,
+    /// Whether the Patients were lost and fetched again: where they are others now, all types are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub patients_lost: bool,
     /// The types, in the order in which they were begun.
     pub types: Vec<TypeState>,
 }

@@ -71,6 +71,7 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
             resource_type: resource_type.to_owned(),
             cohort: fingerprint.to_owned(),
             start: instant::iso(began, platform.clock().offset_minutes(began)),
+            since: fetch.since.map(str::to_owned),
             // Where nothing is new, it is complete to the time of before: the server may be a copy that lags behind.
             newest: fetch.since.map(str::to_owned),
             file: format!("{resource_type}{}", layout::ending(None, fetch.compress)),

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::ledger::{JobState, Ledger};
+use super::links::active_of;
+use super::lost::{self, How, Lost};
 use super::managed::{Subfolder, subfolders};
 use super::metadata::{Kind, Metadata};
 use super::state::is_void;
@@ -38,6 +40,12 @@ pub struct Export {
     lacking: Map<String, Value>,
     /// Whether nothing came of it: no server has taken it on, and nothing is here.
     pub is_void: bool,
+    /// Files that it has had and that are not there, or not as they were. Their types are not done.
+    pub(crate) lost: Vec<Lost>,
+    /// By type, since when it was asked for, where that is on record.
+    since: Map<String, Value>,
+    /// Whether there is no data file in it.
+    is_empty: bool,
 }
 
 /// All exports, newest first.
@@ -71,11 +79,19 @@ impl Export {
         let mut metadata = Metadata::load(inside, Kind::Output).await?;
         let ledger = Ledger::load(&metadata)?;
         let is_void = is_void(inside, &metadata, &ledger).await?;
+        let look = lost::look(inside, &metadata, &ledger, How { read: true, is_run: true }).await?;
         // 20,000 files a subfolder, over years: only what is needed stays in memory.
         metadata.remove("ledger");
         let (mut times, mut torn, mut later) = (Map::new(), BTreeSet::new(), BTreeSet::new());
-        let done = metadata.done();
+        let (done, mut since) = (metadata.done(), Map::new());
+        for state in ledger.crawl.iter().flat_map(|crawl| &crawl.types) {
+            since.extend(state.since.iter().map(|time| (state.resource_type.clone(), Value::from(time.clone()))));
+        }
         for job in &ledger.jobs {
+            if !job.reconciles && job.state != JobState::Abandoned {
+                let time = job.since.clone();
+                since.extend(job.types.iter().filter_map(|name| Some((name.clone(), Value::from(time.clone()?)))));
+            }
             for file in job.files.iter().filter(|_| job.reconciles) {
                 later.extend(file.parts.iter().chain([&file.name]).cloned());
             }
@@ -102,7 +118,8 @@ impl Export {
             lacking.insert(state.resource_type.clone(), Value::from(state.start.get(..10)));
         }
         let crawled = ledger.crawl.map(|crawl| crawl.request).filter(|request| !request.is_null());
-        Ok(Self { folder, metadata, request, crawled, times, torn, later, lacking, is_void })
+        let (lost, is_empty) = (look.lost, look.is_empty);
+        Ok(Self { folder, metadata, request, crawled, times, torn, later, lacking, is_void, lost, since, is_empty })
     }
 
     /// The filters of a type (none: all of it); `None` if the export is not about the type.
@@ -139,12 +156,25 @@ impl Export {
 
     /// The time to which a type is done, as `.metadata` has it.
     pub fn done(&self, resource_type: &str) -> Option<&str> {
-        self.metadata.get("done")?.get(resource_type)?.as_str()
+        self.metadata.get("done")?.get(resource_type)?.as_str().filter(|_| !self.is_lost(resource_type))
+    }
+
+    /// Whether a type was done, and files of it are lost.
+    pub fn is_lost(&self, resource_type: &str) -> bool {
+        self.lost.iter().any(|lost| lost.types.iter().any(|name| name == resource_type))
+    }
+
+    /// Since when a type was asked for, where it did not come whole and that is on record.
+    pub fn since(&self, resource_type: &str) -> Option<&str> {
+        let given = || self.metadata.text("since").filter(|since| *since != "auto");
+        let recorded = || self.since.get(resource_type).and_then(Value::as_str);
+        if self.is_since(resource_type) { recorded().or_else(given) } else { None }
     }
 
     /// The same as the server wrote it, where that is on record.
     pub fn watermark(&self, resource_type: &str) -> Option<&str> {
-        self.times.get(resource_type).and_then(Value::as_str).or_else(|| self.done(resource_type))
+        let verbatim = || self.times.get(resource_type).and_then(Value::as_str);
+        self.done(resource_type).map(|done| verbatim().unwrap_or(done))
     }
 
     /// Whether only what is new of a type was asked for.
@@ -157,8 +187,12 @@ impl Export {
         self.texts("newPatients")
     }
 
-    /// Whether everything was done that belongs to the export.
+    /// Whether everything was done that belongs to the export, and is there.
     pub fn is_complete(&self) -> bool {
+        self.is_finished() && self.lost.is_empty()
+    }
+
+    fn is_finished(&self) -> bool {
         self.metadata.get("complete").and_then(Value::as_bool).unwrap_or_default()
     }
 
@@ -182,4 +216,107 @@ impl Export {
     fn texts(&self, key: &str) -> impl Iterator<Item = &str> {
         self.metadata.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
+}
+
+/// Something that is wrong with an export of a managed folder, or not worth a worry.
+pub(crate) struct Finding {
+    /// Which, of all exports.
+    pub(crate) export: usize,
+    /// The file that it is about, in the export's folder; none: all of it.
+    pub(crate) file: Option<String>,
+    /// The end of a sentence that begins with the file or the export.
+    pub(crate) text: String,
+    /// Whether what is current lacks something because of it.
+    pub(crate) matters: bool,
+}
+
+/// What is wrong with the exports (newest first): what is lost, and what was not finished. What later exports have brought all the same does not
+/// matter any more.
+pub(crate) fn findings(exports: &[Export]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (index, export) in exports.iter().enumerate().rev() {
+        for lost in &export.lost {
+            let types: Vec<&str> =
+                lost.types.iter().map(String::as_str).filter(|t| is_needed(exports, index, t)).collect();
+            let text = if types.is_empty() {
+                "is missing, or not as it was; later exports have what was in it".to_owned()
+            } else {
+                format!("is missing, or not as it was: {}", cure(index, &types.join(", ")))
+            };
+            found.push(Finding { export: index, file: Some(lost.name.clone()), text, matters: !types.is_empty() });
+        }
+        if !export.is_finished() {
+            let (text, matters) = unfinished(exports, index);
+            found.push(Finding { export: index, file: None, text, matters });
+        }
+    }
+    found
+}
+
+/// What to do about a file of the export in this place.
+pub(crate) fn cure(index: usize, types: &str) -> String {
+    if index == 0 {
+        return "run its export again, which fetches it anew".to_owned();
+    }
+    let what = if types.is_empty() { "all" } else { types };
+    format!("its export is too old to go on with; restore it from a backup, or export {what} once more without --since")
+}
+
+/// Whether what is current lacks a type because of an export in which files of it are lost.
+pub(crate) fn is_needed(exports: &[Export], index: usize, resource_type: &str) -> bool {
+    if !active_of(exports, resource_type).contains(&index) {
+        return false;
+    }
+    let lost = &exports[index];
+    let is_whole = |export: &&Export| {
+        export.done(resource_type).is_some()
+            && export.filters(resource_type) == lost.filters(resource_type)
+            && export.narrowing().eq(lost.narrowing())
+            && export.is_of_ids() == lost.is_of_ids()
+    };
+    let before = exports[index + 1..].iter().filter(is_whole).filter_map(|export| export.watermark(resource_type));
+    let Some(before) = before.reduce(|a, b| if instant::is_before(a, b) { b } else { a }) else { return true };
+    // One that went back to before it has brought what was in it.
+    let goes_back =
+        |export: &Export| export.since(resource_type).is_some_and(|since| !instant::is_before(before, since));
+    !exports[..index].iter().filter(is_whole).any(goes_back)
+}
+
+/// What to say of an export that was not finished, and whether something is missing for it.
+fn unfinished(exports: &[Export], index: usize) -> (String, bool) {
+    let export = &exports[index];
+    if index == 0 {
+        return ("is not complete: run its export again".to_owned(), true);
+    }
+    let is_missing = |t: &&str| export.done(t).is_none() && !export.is_lost(t) && !has_later(exports, index, t);
+    let missing: Vec<&str> = export.types().filter(is_missing).collect();
+    let is_settled = missing.is_empty() || is_made_up_for(exports, index);
+    if !is_settled {
+        let what = missing.join(", ");
+        return (format!("is not complete, and too old to go on with: export {what} anew"), true);
+    }
+    let is_current = |resource_type: &str| active_of(exports, resource_type).contains(&index);
+    let mut types = export.types().peekable();
+    let has_types = types.peek().is_some();
+    if has_types && types.all(|t| export.done(t).is_some()) && export.types().any(is_current) {
+        let text = "is not complete, and too old to go on with: what its resources refer to may be missing; export all \
+                    once more without --since";
+        return (text.to_owned(), true);
+    }
+    let text = if export.is_empty {
+        "was not finished, and nothing is in it: it may be deleted"
+    } else {
+        "was not finished; later exports have what it lacks"
+    };
+    (text.to_owned(), false)
+}
+
+/// Whether a later export has all of a type, as it was to be in the one in this place.
+fn has_later(exports: &[Export], index: usize, resource_type: &str) -> bool {
+    let export = &exports[index];
+    exports[..index].iter().any(|later| {
+        later.done(resource_type).is_some()
+            && later.filters(resource_type) == export.filters(resource_type)
+            && later.narrowing().eq(export.narrowing())
+    })
 }

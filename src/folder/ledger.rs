@@ -249,12 +249,13 @@ impl Ledger {
     }
 
     /// The types of the jobs that are finished and not reconciled, and the earliest moment at which the server may have looked
-    /// at its data for them.
+    /// at its data for them. Jobs after one that reconciles fetched what was lost.
     pub fn to_reconcile(&self) -> Option<(Vec<String>, String)> {
         let (mut types, mut earliest) = (Vec::new(), None::<&String>);
         for job in self.jobs.iter().filter(|job| job.state == JobState::Finished) {
             if job.reconciles {
-                return None;
+                (types, earliest) = (Vec::new(), None);
+                continue;
             }
             types.extend(job.types.iter().filter(|t| !job.withheld.contains(t)).cloned());
             for time in job.kicked_off.iter().chain(&job.transaction_time) {
@@ -263,7 +264,7 @@ impl Ledger {
                 }
             }
         }
-        earliest.map(|time| (types, time.clone()))
+        earliest.filter(|_| !types.is_empty()).map(|time| (types, time.clone()))
     }
 
     /// Puts the ledger into `.metadata`.

@@ -34,7 +34,8 @@ pub async fn reset<P: Platform>(platform: &P, label: Option<&str>) -> Result<u64
 /// nowhere, no file is shown twice, and nothing that is current is without a link for longer than it was before.
 pub(crate) async fn renew<P: Platform>(platform: &P) -> Result<u64> {
     let storage = platform.storage();
-    let wanted = wanted(platform).await?;
+    let exports = history::load(storage).await?;
+    let wanted = wanted(platform, &exports).await?;
     let mut present: BTreeMap<String, Option<String>> = BTreeMap::new();
     for entry in storage.list("").await?.into_iter().filter(|entry| !entry.is_dir) {
         present.insert(entry.name, entry.target);
@@ -101,9 +102,16 @@ fn is_ours(name: &str) -> bool {
     name.split_once('.').is_some_and(|(word, _)| ALL.binary_search(&word).is_ok())
 }
 
-/// What is not as [`renew`] would make it: name, and what is wrong with it.
+/// What is not as [`renew`] would make it: name, and what is wrong with it. Not of types of which files are gone: their links
+/// are made anew when they are back.
 pub(crate) async fn differences<P: Platform>(platform: &P) -> Result<Vec<(String, String)>> {
-    let mut wanted: BTreeMap<String, String> = wanted(platform).await?.into_iter().collect();
+    let mut exports = history::load(platform.storage()).await?;
+    let mut gone = BTreeSet::new();
+    for lost in exports.iter_mut().flat_map(|export| std::mem::take(&mut export.lost)).filter(|lost| lost.is_gone) {
+        gone.extend(lost.types);
+    }
+    let is_gone = |name: &str| name.split_once('.').is_some_and(|(word, _)| gone.contains(word));
+    let mut wanted: BTreeMap<String, String> = wanted(platform, &exports).await?.into_iter().collect();
     let mut found = Vec::new();
     for entry in platform.storage().list("").await?.into_iter().filter(|entry| !entry.is_dir) {
         let problem = match (wanted.remove(&entry.name), entry.target) {
@@ -121,20 +129,21 @@ pub(crate) async fn differences<P: Platform>(platform: &P) -> Result<Vec<(String
         };
         found.push((entry.name, problem));
     }
+    found.retain(|(name, _)| !is_gone(name));
+    wanted.retain(|name, _| !is_gone(name));
     found.extend(wanted.into_keys().map(|name| (name, "is missing: make the links anew by reset-symlinks".to_owned())));
     Ok(found)
 }
 
 /// The links that there should be: name and target, in the order of their names.
-async fn wanted<P: Platform>(platform: &P) -> Result<Vec<(String, String)>> {
-    let exports = history::load(platform.storage()).await?;
+async fn wanted<P: Platform>(platform: &P, exports: &[Export]) -> Result<Vec<(String, String)>> {
     let storage = platform.storage();
     // As the reference: by the path as a text, whatever the number.
     let mut order: Vec<usize> = (0..exports.len()).collect();
     order.sort_unstable_by(|a, b| exports[*a].folder.name.cmp(&exports[*b].folder.name));
     let mut files: Vec<Vec<(String, String)>> = Vec::new();
     let mut types: BTreeSet<String> = BTreeSet::new();
-    for export in &exports {
+    for export in exports {
         let mut of_export = Vec::new();
         for file in data_files(&storage.within(&export.folder.name), "").await? {
             if let Some(resource_type) = file.resource_type {
@@ -146,7 +155,7 @@ async fn wanted<P: Platform>(platform: &P) -> Result<Vec<(String, String)>> {
     }
     let mut links = Vec::new();
     for resource_type in types {
-        let active = active_of(&exports, &resource_type);
+        let active = active_of(exports, &resource_type);
         let mut number = 0;
         for index in order.iter().copied().filter(|index| active.contains(index)) {
             for (_, path) in files[index].iter().filter(|(of_file, _)| *of_file == resource_type) {

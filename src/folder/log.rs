@@ -2,11 +2,13 @@
 //! (<https://github.com/smart-on-fhir/bulk-data-client/wiki/Bulk-Data-Export-Log-Items>), with the reference's fields.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::layout::LOG;
 use super::metadata::{ascii, now_iso};
+use super::rows::Rows;
 use crate::Result;
 use crate::platform::{Clock, FileWriter, Platform, Storage, WriteMode};
 
@@ -124,4 +126,40 @@ pub(crate) async fn stand_in<P: Platform>(platform: &P, url: &str, time: &str, c
     let end = json!({"files": files, "resources": resources, "bytes": bytes, "attachments": null, "duration": 0});
     log.event("export_complete", &end);
     log.close().await
+}
+
+/// How many files with resources in them came of each type, by the last export in the log that fetched any of it: for folders of
+/// the reference, which keeps no ledger. What cannot be read is passed over.
+pub(crate) async fn files_with_resources<S: Storage>(storage: &S) -> Result<BTreeMap<String, usize>> {
+    let mut asked = BTreeMap::<String, String>::new();
+    let mut came = BTreeMap::<String, (String, BTreeSet<String>)>::new();
+    if storage.stat(LOG).await?.is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let mut rows = Rows::open(storage, LOG);
+    while let Some(row) = rows.next().await? {
+        let Ok(event) = serde_json::from_slice::<Value>(row) else { continue };
+        let detail = &event["eventDetail"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let url = text(&detail["fileUrl"]);
+        match event["eventId"].as_str() {
+            Some("download_request") if detail["itemType"] == "output" => {
+                asked.insert(url, text(&detail["resourceType"]));
+            }
+            Some("download_complete") if detail["resourceCount"].as_u64() > Some(0) => {
+                let (Some(kind), export) = (asked.get(&url), text(&event["exportId"])) else { continue };
+                let (last, urls) = came.entry(kind.clone()).or_default();
+                if *last != export {
+                    (*last, *urls) = (export, BTreeSet::new());
+                }
+                urls.insert(url);
+            }
+            _ => {}
+        }
+    }
+    let mut files = BTreeMap::new();
+    for (kind, (_, urls)) in came {
+        files.insert(kind, urls.len());
+    }
+    Ok(files)
 }

@@ -5,6 +5,7 @@ pub mod layout;
 pub mod ledger;
 pub mod links;
 pub mod log;
+pub(crate) mod lost;
 pub mod managed;
 pub mod metadata;
 pub(crate) mod present;

@@ -6,14 +6,19 @@ use std::collections::BTreeSet;
 use super::history::UNLISTED;
 use super::layout::{self, PART};
 use super::ledger::{FileEntry, FileState, Job, Ledger};
+use super::lost;
 use super::metadata::{self, Kind, Metadata};
+use crate::event::Event;
 use crate::hydrate::unfinished;
 use crate::platform::transfer::FileFacts;
-use crate::platform::{Clock, Platform, Storage};
+use crate::platform::{Clock, Observer, Platform, Storage};
 use crate::{ErrorKind, Result, ndjson};
 
 /// Shortest time between two writes of the ledger on account of finished files.
 const SAVE_EVERY_MILLIS: i64 = 500;
+
+/// Lost files that are named one by one.
+const NAMED: usize = 20;
 
 /// An output folder, open and locked.
 pub struct OutputFolder<'p, P: Platform> {
@@ -131,8 +136,16 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
     }
 
     /// After a crash: removes temporary files, and finds files of the last job that are complete though the ledger does not
-    /// say so yet. What the ledger calls done and is not there is to be fetched again. Returns how many files are here.
-    pub async fn settle(&self) -> Result<usize> {
+    /// say so yet. What the ledger calls done and is not there, or not as it was, is to be fetched again, with all of its type
+    /// where its job is over; nothing of that is written before [`OutputFolder::save`]. `is_run`: whether this is a run of a managed folder, where no Bundle
+    /// takes the place of data. Returns how many files are here.
+    pub async fn settle(&self, is_run: bool) -> Result<usize> {
+        let how = lost::How { read: true, is_run };
+        let sizes = lost::sizes(self.platform.storage()).await?;
+        let doubts = lost::doubts(&self.metadata(), &self.ledger(), &sizes, how);
+        let found = doubts.settle(self.platform.storage(), how).await?;
+        self.tell_lost(&found.lost);
+        lost::undo(&mut self.metadata.borrow_mut(), &mut self.ledger.borrow_mut(), &found);
         let mut present = self.data_files().await?;
         let ours =
             layout::set(&mut self.ledger().jobs.iter().flat_map(|job| job.files.iter().map(|file| file.name.clone())));
@@ -163,6 +176,20 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
         Ok(here)
     }
 
+    /// Names what is lost.
+    fn tell_lost(&self, lost: &[lost::Lost]) {
+        let warn = |message| {
+            self.platform.observer().event(Event::Warning { code: "files-lost".to_owned(), message });
+        };
+        for lost in lost.iter().take(NAMED) {
+            let types = lost.types.join(", ");
+            warn(format!("{} is missing, or not as it was: {types} will be fetched again.", lost.name));
+        }
+        if lost.len() > NAMED {
+            warn(format!("{} more files are missing, or not as they were.", lost.len() - NAMED));
+        }
+    }
+
     /// A file with its final name that the ledger does not know to be done: ours, unless another program left it torn.
     async fn recognise(&self, job: &Job, index: usize) -> Result<FileState> {
         let file = &job.files[index];
@@ -188,7 +215,8 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
             let ledger = self.ledger();
             let (left, kept): (Vec<&Job>, Vec<&Job>) =
                 ledger.jobs.iter().partition(|job| job.state == super::JobState::Abandoned);
-            let is_brought = |name: &String| kept.iter().any(|job| job.types.contains(name));
+            let is_brought =
+                |name: &String| kept.iter().any(|job| job.types.contains(name) && !job.withheld.contains(name));
             let is_done = |file: &&FileEntry| file.state == FileState::Done;
             let kept_files = kept.iter().flat_map(|job| &job.files).filter(is_done);
             let kept_names = layout::set(&mut kept_files.flat_map(names).cloned());

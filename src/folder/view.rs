@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::layout::{self, FileKind};
 use super::ledger::{FileEntry, FileState, Job, JobState, Ledger};
+use super::lost::{self, How};
 use super::managed::subfolders;
 use super::metadata::Metadata;
 use crate::Result;
@@ -30,6 +31,16 @@ pub struct FileView {
     /// Resources in it, where the ledger says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<u64>,
+}
+
+/// A file that is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingFile {
+    /// Its path in the folder.
+    pub name: String,
+    /// The types that are not whole without it.
+    pub types: Vec<String>,
 }
 
 /// One export job.
@@ -63,7 +74,7 @@ pub struct RunView {
 pub struct ExportView {
     /// Its subfolder.
     pub folder: String,
-    /// Whether everything that belongs to it was done.
+    /// Whether everything that belongs to it was done, and is there.
     pub complete: bool,
     /// Since when it was asked for, as the user wrote it; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +99,9 @@ pub struct FolderView {
     pub kind: Option<String>,
     /// Whether everything that was asked for is here; of a managed folder: with its newest export.
     pub complete: bool,
+    /// Files that it has had and that are not there, or not as they were; of a managed folder, those of its newest export and
+    /// those that links lead to.
+    pub missing: Vec<MissingFile>,
     /// When its state was written last: local time, ISO 8601.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
@@ -106,12 +120,13 @@ pub struct FolderView {
 /// `Corrupt` where `.metadata` is no JSON object, `Mismatch` where a newer version wrote it.
 pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
     let storage = platform.storage();
-    let mut seen = look(storage).await?;
+    let mut seen = look(storage, false).await?;
     let is_managed = seen.metadata.text("kind") == Some("managed");
     let mut exports: Vec<ExportView> = Vec::new();
+    let linked = layout::set(&mut seen.files.iter().filter_map(|found| found.target.clone()));
     // Not by way of the history, which knows much more: this is in the small WebAssembly files.
     for subfolder in if is_managed { subfolders(storage).await? } else { Vec::new() } {
-        let inside = look(&storage.within(&subfolder.name)).await?;
+        let inside = look(&storage.within(&subfolder.name), true).await?;
         let mut facts: BTreeMap<String, FileView> = BTreeMap::new();
         for Found { mut file, .. } in inside.files {
             file.name = format!("{}/{}", subfolder.name, file.name);
@@ -127,17 +142,28 @@ pub async fn view<P: Platform>(platform: &P) -> Result<FolderView> {
                 (file.bytes, file.resources) = (facts.bytes, facts.resources);
             }
         }
-        exports.insert(0, export(subfolder.name, &inside.metadata, inside.runs));
+        let is_newest = exports.is_empty();
+        let mut view = export(subfolder.name, &inside.metadata, inside.runs);
+        view.complete &= inside.missing.is_empty();
+        for mut missing in inside.missing {
+            missing.name = format!("{}/{}", view.folder, missing.name);
+            if is_newest || linked.contains(&missing.name) {
+                seen.missing.push(missing);
+            }
+        }
+        exports.insert(0, view);
     }
     let mut files: Vec<FileView> = seen.files.into_iter().map(|found| found.file).collect();
     files.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(FolderView {
         kind: seen.metadata.text("kind").map(str::to_owned),
-        complete: if is_managed {
-            exports.last().is_some_and(|newest| newest.complete)
-        } else {
-            is_complete(&seen.metadata)
-        },
+        complete: seen.missing.is_empty()
+            && if is_managed {
+                exports.last().is_some_and(|newest| newest.complete)
+            } else {
+                is_complete(&seen.metadata)
+            },
+        missing: seen.missing,
         timestamp: seen.metadata.text("timestamp").map(str::to_owned),
         exports,
         runs: seen.runs,
@@ -156,9 +182,11 @@ struct Seen {
     metadata: Metadata,
     runs: Vec<RunView>,
     files: Vec<Found>,
+    missing: Vec<MissingFile>,
 }
 
-async fn look<S: Storage>(storage: &S) -> Result<Seen> {
+/// `is_run`: whether it is an export of a managed folder.
+async fn look<S: Storage>(storage: &S, is_run: bool) -> Result<Seen> {
     let metadata = Metadata::load_any(storage).await?;
     let ledger = Ledger::load(&metadata)?;
     // Files of an unfinished job that had their name before it began: there may be an older one of that name.
@@ -190,7 +218,13 @@ async fn look<S: Storage>(storage: &S) -> Result<Seen> {
         }
     }
     let jobs = ledger.jobs.iter().map(|job| run(job, &sizes));
-    Ok(Seen { runs: jobs.chain(ledger.crawl.iter().map(crawl)).collect(), metadata, files })
+    let runs = jobs.chain(ledger.crawl.iter().map(crawl)).collect();
+    let found = lost::look(storage, &metadata, &ledger, How { read: false, is_run }).await?;
+    let mut missing = Vec::new();
+    for lost in found.lost {
+        missing.push(MissingFile { name: lost.name, types: lost.types });
+    }
+    Ok(Seen { metadata, runs, files, missing })
 }
 
 fn export(folder: String, metadata: &Metadata, runs: Vec<RunView>) -> ExportView {

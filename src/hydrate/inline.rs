@@ -100,7 +100,13 @@ impl<'p, P: Platform> Inlining<'_, '_, 'p, P> {
             let _ = output.checkpoint(Some(self.first), true).await;
             return Err(error);
         }
-        if self.changed { output.commit().await } else { output.discard().await }
+        if !self.changed {
+            return output.discard().await;
+        }
+        output.commit().await?;
+        let size = self.run.platform.storage().stat(&path).await?.map_or(0, |entry| entry.size);
+        self.run.grown.push((path, size));
+        Ok(())
     }
 
     /// The file itself, where a managed folder has a link to it: a link must not become a file.

@@ -14,6 +14,7 @@ use crate::Result;
 use crate::config::HydrateConfig;
 use crate::event::Event;
 use crate::fhir::capability::Capability;
+use crate::folder::lost::note_sizes;
 use crate::folder::rows::{DataFile, data_files};
 use crate::http::Client;
 use crate::platform::{Clock, Observer, Platform};
@@ -46,6 +47,8 @@ pub(crate) struct Run<'a, 'p, P: Platform> {
     told: i64,
     foreign: u64,
     reports: Vec<TaskReport>,
+    /// Files of others that notes were put into, and their sizes now.
+    pub(super) grown: Vec<(String, u64)>,
 }
 
 /// What came of a run.
@@ -82,6 +85,7 @@ impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
             told: 0,
             foreign: 0,
             reports: Vec::new(),
+            grown: Vec::new(),
         })
     }
 
@@ -96,10 +100,13 @@ impl<'a, 'p, P: Platform> Run<'a, 'p, P> {
         let mut files = data_files(source, "").await?;
         files.retain(|file| file.resource_type.as_deref() == Some(task.input));
         let report = if files.is_empty() {
-            TaskReport { skipped: true, ..TaskReport::new(task) }
+            Ok(TaskReport { skipped: true, ..TaskReport::new(task) })
         } else {
-            self.run(task, source, files).await?
+            self.run(task, source, files).await
         };
+        // At once: whoever compares sizes would have to read the files.
+        note_sizes(self.platform, std::mem::take(&mut self.grown)).await?;
+        let report = report?;
         self.foreign += report.foreign;
         self.platform.observer().event(Event::Hydrated { report: report.clone() });
         self.reports.push(report);

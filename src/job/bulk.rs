@@ -89,7 +89,7 @@ async fn run<'p, P: Platform>(
     let client = client(platform, config)?;
     let folder = OutputFolder::open(platform).await?;
     let folder = opened.get_or_init(|| folder);
-    let here = folder.settle().await?;
+    let here = folder.settle(false).await?;
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let capability = fhir::metadata::read(&client).await;
     let mut plan = Plan::new(config, &capability)?;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! plan.times = Some(times); plan.settle_since(&[]);  // since when, by type, where `since` is `auto`
-//! let mut crawl = Crawl::open(&inside, &config, &client, &capability, plan, before).await?;
+//! let mut crawl = Crawl::open(&inside, &config, &client, &capability, plan, before, true).await?;
 //!                                                 // locks the subfolder, checks and begins its .metadata; `before`: the folders
 //!                                                 // with the Patients as they were, to find new ones
 //! crawl.patients().await?;                        // Patient is here, and done (or was before, or is not asked for); `newPatients`
@@ -37,7 +37,7 @@ use crate::event::{Event, Phase};
 use crate::fhir::capability::Capability;
 use crate::fhir::instant::FhirTime;
 use crate::folder::layout::{self, PART};
-use crate::folder::{OutputFolder, log, metadata};
+use crate::folder::{Kind, Ledger, Metadata, OutputFolder, log, lost, metadata};
 use crate::http::{Client, redact};
 use crate::platform::{Observer, Platform, Storage};
 use crate::update::{Plan, filters, patients, since};
@@ -111,7 +111,7 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<CrawlRe
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let capability = fhir::metadata::read(&client).await;
     let plan = Plan::new(&config.bulk, &capability)?;
-    let mut crawl = Crawl::open(platform, config, &client, &capability, plan, Vec::new()).await?;
+    let mut crawl = Crawl::open(platform, config, &client, &capability, plan, Vec::new(), false).await?;
     crawl.patients().await?;
     let new: Vec<String> = {
         let metadata = crawl.folder.metadata();
@@ -132,6 +132,23 @@ fn ids(config: &ExportConfig) -> Vec<String> {
     };
     let ids = layout::set(&mut cohort.ids.iter().map(plain).filter(|id| !id.is_empty()));
     ids.into_iter().collect()
+}
+
+/// Refuses a source folder of which Patients are lost.
+async fn require_patients<S: Storage>(source: &S) -> Result<()> {
+    // What is no output folder has no state to compare with.
+    let Ok(metadata) = Metadata::load(source, Kind::Output).await else { return Ok(()) };
+    let Ok(ledger) = Ledger::load(&metadata) else { return Ok(()) };
+    let found = lost::look(source, &metadata, &ledger, lost::How { read: true, is_run: false }).await?;
+    match found.lost.iter().find(|lost| lost.types.iter().any(|name| name == "Patient")) {
+        None => Ok(()),
+        Some(lost) => {
+            let what =
+                format!("{} of the source folder is missing, or not as it was: not all Patients are there.", lost.name);
+            Err(Error::new(ErrorKind::Corrupt, "crawl", what)
+                .with_hint("Run the job again that made it: it fetches the file anew."))
+        }
+    }
 }
 
 /// Whether Patients are to be fetched, rather than read from another folder.
@@ -172,7 +189,8 @@ pub struct Crawl<'a, 'p, P: Platform> {
 }
 
 impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
-    /// Locks the folder, checks that it is for this crawl, and writes down what it is for.
+    /// Locks the folder, checks that it is for this crawl, and writes down what it is for. `is_run`: whether it is a run of a
+    /// managed folder.
     pub async fn open(
         platform: &'p P,
         config: &'a ExportConfig,
@@ -180,9 +198,10 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         capability: &'a Capability,
         mut plan: Plan,
         before: Vec<P::Storage>,
+        is_run: bool,
     ) -> Result<Self> {
         let folder = OutputFolder::open(platform).await?;
-        let here = folder.settle().await?;
+        let here = folder.settle(is_run).await?;
         context::check_foreign(&folder, &plan).await?;
         folder.forget_if_void().await?;
         context::check(&folder.metadata(), &config.bulk, capability, &mut plan)?;
@@ -320,6 +339,10 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         }
         let storage =
             if wants_patients(self.config, &self.plan) { self.platform.storage() } else { self.platform.source() };
+        if !wants_patients(self.config, &self.plan) {
+            // Some of a cohort would pass for all of it.
+            require_patients(storage).await?;
+        }
         self.cohort = cohort::patients(storage, usize::MAX).await?;
         let patients = self.cohort.len() as u64;
         if patients > 0 {
@@ -422,7 +445,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         Ok(())
     }
 
-    /// Whether a type is done for those only whom the server knew then.
+    /// Whether a type is done for those only whom the server knew then, or whose Patients were there before they were lost.
     ///
     /// # Errors
     /// `Mismatch` for a folder in which it is done for other patients.
@@ -434,6 +457,15 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         };
         let Some(found) = found.filter(|found| found != fingerprint) else { return Ok(false) };
         if type_file::beginning(self.platform.storage(), &found).await?.is_some() {
+            return Ok(true);
+        }
+        if type_file::change(&self.folder, |crawl| crawl.patients_lost) {
+            // They were fetched again, and are others by now.
+            type_file::change(&self.folder, |crawl| crawl.forget(resource_type));
+            self.folder.change(|metadata| {
+                metadata.unmark_done(resource_type);
+                metadata.remove("complete");
+            });
             return Ok(true);
         }
         let message = format!("{resource_type} was crawled for other patients than those of now.");
@@ -535,7 +567,9 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
         self.platform.observer().event(Event::Phase { phase: Phase::Finish });
         let done = self.folder.metadata().done();
         self.log(&done).await?;
-        if !is_step && self.plan.types.iter().all(|t| done.contains_key(t)) {
+        let is_whole = self.plan.types.iter().all(|t| done.contains_key(t));
+        type_file::change(&self.folder, |crawl| crawl.patients_lost &= !is_whole);
+        if !is_step && is_whole {
             bulk::bundle(self.platform, &self.config.bulk).await?;
             self.folder.change(|metadata| metadata.set("complete", true));
         }

@@ -47,6 +47,8 @@ pub struct ExportReport {
     pub gone: BTreeMap<String, u64>,
     /// Links to what is current, in the folder.
     pub links: u64,
+    /// Files that are gone and that nothing later has made up for, each with what to do, in words.
+    pub lacking: Vec<String>,
     /// The bulk export.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulk: Option<BulkReport>,
@@ -171,7 +173,7 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
         if capability.vendor == Vendor::Epic {
             client.identify_to_epic();
         }
-        let mut crawl = Crawl::open(&inside, config, &client, &capability, plan.clone(), before).await?;
+        let mut crawl = Crawl::open(&inside, config, &client, &capability, plan.clone(), before, true).await?;
         crawl.patients().await?;
         let new = new_patients(&others, &plan, crawl.folder().metadata().get("newPatients"));
         let is_new = |t: &str, patient: &str| new.get(t).is_some_and(|ids| ids.contains(patient));
@@ -182,7 +184,7 @@ async fn run<P: Platform>(platform: &P, config: &ExportConfig) -> Result<ExportR
         report.crawl = Some(done);
     } else {
         let folder = OutputFolder::open(&inside).await?;
-        let here = folder.settle().await?;
+        let here = folder.settle(true).await?;
         let managed = Some(&bulk::Managed { before, reconcile: config.reconcile });
         let capability = &capability;
         let job = bulk::Run {
@@ -263,8 +265,9 @@ fn set_since(
     }
     let times = since::auto(history, plan, request);
     if times.is_empty() {
-        // Earlier exports of something else are no reason to fetch all.
-        if history.iter().any(|export| !export.metadata.done().is_empty()) {
+        // Earlier exports of something else are no reason to fetch all. One of which all is lost is fetched again.
+        let is_other = |export: &&Export| current.is_none_or(|current| current.folder != export.folder);
+        if history.iter().filter(is_other).any(|export| !export.metadata.done().is_empty()) {
             let message = "Could not detect a since value to use from previous exports.";
             return Err(Error::new(ErrorKind::NotFound, "options", message)
                 .with_hint("Try without a --since parameter, or provide a specific timestamp."));
@@ -350,7 +353,8 @@ async fn finish<P: Platform>(
     report.new_patients = current.new_patients().count() as u64;
     note_gone(platform, config, plan, &history, current, report).await?;
     report.links = links::renew(platform).await?;
-    if report.verdict != Verdict::Incomplete || report.crawl.as_ref().is_some_and(CrawlReport::is_settled) {
+    let is_settled = || report.crawl.as_ref().is_some_and(CrawlReport::is_settled);
+    if current.lost.is_empty() && (report.verdict != Verdict::Incomplete || is_settled()) {
         let folder = OutputFolder::open(&inside).await?;
         folder.change(|metadata| metadata.set("complete", true));
         folder.save().await?;
@@ -359,8 +363,31 @@ async fn finish<P: Platform>(
     if hydrated.verdict > report.verdict {
         (report.verdict, report.exit_status) = (hydrated.verdict, hydrated.exit_status);
     }
+    tell_lacking(platform, plan, &history, report);
     report.hydration = (!hydrated.tasks.is_empty()).then_some(hydrated);
     Ok(())
+}
+
+/// An export, not before the last full one, of which files of a type are lost.
+fn lost_before<'a>(history: &'a [Export], resource_type: &str, current: &Export) -> Option<&'a Export> {
+    let is_full = |export: &&Export| export.done(resource_type).is_some() && !export.is_since(resource_type);
+    let others = history.iter().filter(|export| export.folder != current.folder);
+    others.take_while(|export| !is_full(export)).find(|export| export.is_lost(resource_type))
+}
+
+/// Names what is lost of the types that were asked for, and what nothing has made up for.
+fn tell_lacking<P: Platform>(platform: &P, plan: &Plan, history: &[Export], report: &mut ExportReport) {
+    for finding in history::findings(history).into_iter().filter(|finding| finding.matters) {
+        let export = &history[finding.export];
+        let Some(file) = finding.file else { continue };
+        let mut lost = export.lost.iter().filter(|lost| lost.name == file).flat_map(|lost| &lost.types);
+        if lost.any(|name| plan.types.contains(name)) {
+            let message = format!("{}/{file} {}.", export.folder.name, finding.text);
+            warn(platform, "files-lost", message.clone());
+            report.lacking.push(message);
+            (report.verdict, report.exit_status) = (Verdict::Incomplete, 3);
+        }
+    }
 }
 
 /// Notes what earlier exports had and this one has not, by type, where it is a full one.
@@ -377,6 +404,13 @@ async fn note_gone<P: Platform>(
     for resource_type in plan.types.iter().filter(|t| !current.is_since(t) && current.done(t).is_some()) {
         let back = since::back_to_full(history, plan, resource_type, current);
         let past: Vec<P::Storage> = back.iter().map(|export| storage.within(&export.folder.name)).collect();
+        if let Some(export) = lost_before(history, resource_type, current) {
+            let message = format!(
+                "Which {resource_type}s are gone that only {} had is not known, since files of it are missing.",
+                export.folder.name
+            );
+            warn(platform, "deletions-unknown", message);
+        }
         if past.is_empty() {
             continue;
         }

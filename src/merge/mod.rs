@@ -61,6 +61,8 @@ pub struct MergeReport {
     pub bad: Vec<String>,
     /// What else keeps the result from being all that there is.
     pub problems: Vec<String>,
+    /// What does not, though an export was not finished, or lacks files: later exports have what was in it.
+    pub notes: Vec<String>,
 }
 
 /// Merges the managed folder [`Platform::source`] into the platform's folder, which must be empty or an earlier merge of the
@@ -117,6 +119,7 @@ async fn run<P: Platform>(
     let source = platform.source();
     let mut plan = Plan::load(source).await?;
     report.problems = std::mem::take(&mut plan.problems);
+    report.notes = std::mem::take(&mut plan.notes);
     report.runs = plan.runs.iter().map(|run| run.export.folder.name.clone()).collect();
     let chosen = choose::choose(platform, source, &mut plan, base, report).await?;
     report.rows = chosen.rows;

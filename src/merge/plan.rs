@@ -16,6 +16,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<SourceFile>,
     /// What keeps the result from being all that there is.
     pub(super) problems: Vec<String>,
+    /// What does not, though an export was not finished, or lacks files.
+    pub(super) notes: Vec<String>,
 }
 
 /// One export.
@@ -42,14 +44,21 @@ impl Plan {
         let exports = history::load(source).await?;
         let newest = exports.len().saturating_sub(1);
         let mut active: Vec<(String, BTreeSet<usize>)> = Vec::new();
-        let (mut files, mut deletions, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut files, mut deletions) = (Vec::new(), Vec::new());
+        let (mut problems, mut notes) = (Vec::new(), Vec::new());
+        for finding in history::findings(&exports) {
+            let name = &exports[finding.export].folder.name;
+            let path = finding.file.map_or_else(|| name.clone(), |file| format!("{name}/{file}"));
+            if finding.matters {
+                problems.push(format!("{path} {}, then merge once more.", finding.text));
+            } else {
+                notes.push(format!("{path} {}.", finding.text));
+            }
+        }
         for (index, export) in exports.iter().enumerate().rev() {
             let name = &export.folder.name;
             let inside = source.within(name);
             let time_of = |path: &str| 2 * (newest - index) + usize::from(export.is_later(path));
-            if !export.is_complete() && !history::is_made_up_for(&exports, index) {
-                problems.push(format!("{name} is not complete: run its export again, then merge once more."));
-            }
             for file in data_files(&inside, "").await? {
                 let (time, path) = (time_of(&file.path), format!("{name}/{}", file.path));
                 let Some(resource_type) = file.resource_type else {
@@ -71,7 +80,7 @@ impl Plan {
             deletions.push(in_time.collect());
         }
         let runs = exports.into_iter().rev().zip(deletions).map(|(export, deletions)| Run { export, deletions });
-        Ok(Self { runs: runs.collect(), files, problems })
+        Ok(Self { runs: runs.collect(), files, problems, notes })
     }
 
     /// The types that were asked for, each with the last export that did.

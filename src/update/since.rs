@@ -40,16 +40,29 @@ pub fn resolve(mode: SinceMode, capability: &Capability) -> SinceMode {
 /// export asks of the server besides types, filters and time.
 ///
 /// An export since a given time counts only where nothing is missing before that time, so that no gap is ever left (the
-/// reference counts it anyway).
+/// reference counts it anyway). After one of which files are lost, those count that went back to before it, or have all.
 pub fn auto(history: &[Export], plan: &Plan, request: Option<&Value>) -> BTreeMap<String, String> {
     let mut times = BTreeMap::new();
     for resource_type in &plan.types {
-        let mut newest: Option<&str> = None;
-        for export in history.iter().rev().filter(|export| matches(export, plan, resource_type, request)) {
+        let (mut newest, mut is_lost) = (None::<&str>, false);
+        for export in history.iter().rev() {
+            if export.is_lost(resource_type) {
+                is_lost |= is_alike(export, plan, resource_type, request);
+                continue;
+            }
             let Some(time) = export.watermark(resource_type) else { continue };
-            let since =
-                export.metadata.text("since").filter(|since| *since != "auto" && export.is_since(resource_type));
-            let leaves_gap = matches!((since, newest), (Some(since), Some(newest)) if is_before(newest, since));
+            if !matches(export, plan, resource_type, request) {
+                continue;
+            }
+            let since = export.since(resource_type);
+            let is_whole = !export.is_since(resource_type);
+            let goes_back = matches!((since, newest), (Some(since), Some(newest)) if !is_before(newest, since));
+            if is_lost && !is_whole && !goes_back {
+                continue;
+            }
+            is_lost = false;
+            let is_given = export.metadata.text("since") != Some("auto");
+            let leaves_gap = is_given && since.is_some() && newest.is_some() && !goes_back;
             if !leaves_gap && newest.is_none_or(|newest| is_before(newest, time)) {
                 newest = Some(time);
             }
@@ -65,6 +78,11 @@ pub fn auto(history: &[Export], plan: &Plan, request: Option<&Value>) -> BTreeMa
 /// alternatives), the same meaning of `since`, the same request otherwise (I08); a crawl, which has no request, fetches all of
 /// patients that are new.
 pub fn matches(export: &Export, plan: &Plan, resource_type: &str, request: Option<&Value>) -> bool {
+    is_alike(export, plan, resource_type, request) && is_done(export, plan, resource_type)
+}
+
+/// The same, whether it is done or not.
+fn is_alike(export: &Export, plan: &Plan, resource_type: &str, request: Option<&Value>) -> bool {
     let (Some(found), Some(ours)) = (export.filters(resource_type), plan.filters.get(resource_type)) else {
         return false;
     };
@@ -75,7 +93,7 @@ pub fn matches(export: &Export, plan: &Plan, resource_type: &str, request: Optio
         (Some(found), Some(ours)) => found == ours,
         _ => request.is_some() || export.narrowing().flatten().next().is_none(),
     };
-    is_covered && is_same && is_done(export, plan, resource_type)
+    is_covered && is_same
 }
 
 /// Whether a type is done, in what is the same meaning of `since`.

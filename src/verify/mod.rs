@@ -4,6 +4,7 @@
 //! is current, and nothing is left over from an interrupted run. Resources that are there twice in one export and references
 //! that lead nowhere are counted, but are no fault of the folder: servers give out both.
 
+mod advice;
 mod ids;
 mod log;
 mod output;
@@ -12,11 +13,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::advice::Advice;
 use self::ids::Ids;
 use crate::event::{Event, Phase};
+use crate::folder::history::{self, Export, Finding};
 use crate::folder::managed::subfolders;
 use crate::folder::metadata::{Kind, Metadata};
-use crate::folder::{history, links, present};
+use crate::folder::{links, present};
 use crate::job::TypeCount;
 use crate::platform::{Observer, Platform, Storage, StorageErrorKind};
 use crate::progress::Steps;
@@ -77,6 +80,8 @@ pub struct VerifyReport {
     pub problem_count: u64,
     /// The first of them.
     pub problems: Vec<Problem>,
+    /// What is not as it was, or was not finished, and does not matter, since later exports have what it lacks. In full sentences.
+    pub notes: Vec<String>,
 }
 
 impl VerifyReport {
@@ -118,15 +123,29 @@ pub async fn verify<P: Platform>(platform: &P, label: Option<&str>) -> Result<Ve
     }
     let is_managed = report.kind == "managed";
     let mut outputs = Vec::new();
+    let exports = if is_managed { history::load(storage).await? } else { Vec::new() };
+    let found = history::findings(&exports);
     if is_managed {
         for folder in &folders {
             let inside = platform.within(&folder.name);
             outputs.push(output::Output::look(&inside, &format!("{}/", folder.name), &mut report).await?);
         }
-        if let Ok(exports) = history::load(storage).await {
-            // Newest first.
-            for (index, output) in outputs.iter_mut().rev().enumerate().take(exports.len()) {
-                output.is_made_up_for = history::is_made_up_for(&exports, index);
+        // Newest first.
+        for (index, output) in outputs.iter_mut().rev().enumerate().take(exports.len()) {
+            output.is_made_up_for = history::is_made_up_for(&exports, index);
+        }
+        // What is there with other rows than it should have is told when it was read.
+        let is_gone = |finding: &&Finding| {
+            let output = outputs.iter().rev().nth(finding.export);
+            finding.file.as_ref().is_none_or(|file| output.is_none_or(|output| !output.has(file)))
+        };
+        for finding in found.iter().filter(is_gone) {
+            let name = &exports[finding.export].folder.name;
+            let path = finding.file.as_ref().map_or_else(|| name.clone(), |file| format!("{name}/{file}"));
+            if finding.matters {
+                report.problem(path, finding.text.as_str());
+            } else if report.notes.len() < NAMED {
+                report.notes.push(format!("{path} {}.", finding.text));
             }
         }
         for (path, problem) in links::differences(platform).await? {
@@ -147,7 +166,7 @@ pub async fn verify<P: Platform>(platform: &P, label: Option<&str>) -> Result<Ve
     let mut ids = Ids::new(temporary, TEMPORARY, base);
     let files = outputs.iter().map(|output| output.files.len() as u64).sum();
     let steps = Steps::new(platform, "Checking", files);
-    let result = check(platform, &outputs, &mut ids, &steps, &mut report).await;
+    let result = check(platform, &outputs, &exports, &mut ids, &steps, &mut report).await;
     let counted = match result {
         Ok(()) => ids.count(&mut report).await,
         Err(error) => Err(error),
@@ -161,6 +180,7 @@ pub async fn verify<P: Platform>(platform: &P, label: Option<&str>) -> Result<Ve
 async fn check<P: Platform>(
     platform: &P,
     outputs: &[output::Output],
+    exports: &[Export],
     ids: &mut Ids<'_, P::Storage>,
     steps: &Steps<'_, P>,
     report: &mut VerifyReport,
@@ -169,7 +189,8 @@ async fn check<P: Platform>(
         let inside = platform.within(output.prefix.trim_end_matches('/'));
         let _lock = if output.prefix.is_empty() { None } else { lock(inside.storage()).await? };
         ids.begin_run(run)?;
-        output.check(&inside, ids, steps, report).await?;
+        let advice = Advice { exports, index: exports.len().checked_sub(run + 1) };
+        output.check(&inside, &advice, ids, steps, report).await?;
     }
     Ok(())
 }

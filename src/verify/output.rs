@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::advice::Advice;
 use super::ids::Ids;
 use super::{VerifyReport, log};
 use crate::bulk::manifest::FileKind;
@@ -81,6 +82,11 @@ impl Output {
         self.metadata.is_none() && self.files.is_empty() && !self.sizes.contains_key(METADATA) && self.bundle.is_none()
     }
 
+    /// Whether a file is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.sizes.contains_key(name)
+    }
+
     /// The server's base URL, where the ledger says it.
     pub(super) fn base(&self) -> Option<String> {
         let jobs = self.ledger.jobs.iter().rev().map(|job| &job.request);
@@ -96,19 +102,23 @@ impl Output {
     pub(super) async fn check<P: Platform>(
         &self,
         inside: &P,
+        advice: &Advice<'_>,
         ids: &mut Ids<'_, P::Storage>,
         steps: &Steps<'_, P>,
         report: &mut VerifyReport,
     ) -> Result<()> {
         let storage = inside.storage();
-        self.check_state(report);
+        if !advice.is_managed() {
+            self.check_state(report);
+        }
         let mut read = BTreeMap::new();
         for file in &self.files {
             report.files += 1;
             report.bytes += self.sizes.get(&file.path).copied().unwrap_or_default();
             let is_data = !file.path.contains('/');
             let ids = is_data.then_some(&mut *ids);
-            if let Some(found) = self.read(storage, &file.path, ids, steps, report).await? {
+            let cure = || advice.of_damaged(file, &self.ledger);
+            if let Some(found) = self.read(storage, &file.path, ids, steps, &cure, report).await? {
                 if is_data {
                     for (kind, count) in &found.types {
                         report.types.entry(kind.clone()).or_default().resources += count;
@@ -122,13 +132,14 @@ impl Output {
             steps.file();
         }
         report.types.remove("");
-        let bundled = self.check_ledger(&read, report);
+        let bundled = self.check_ledger(&read, advice, report);
         // Whose ledger there is none of is compared with the log.
         let has_ledger = !self.ledger.jobs.is_empty() || self.ledger.crawl.is_some();
         let to_compare = (!has_ledger && self.bundle.is_none()).then_some(&read);
         log::check(storage, &self.prefix, to_compare, report).await?;
         let Some(name) = &self.bundle else { return Ok(()) };
-        if let Some(found) = self.read(storage, name, Some(ids), steps, report).await? {
+        let cure = || "export into another folder".to_owned();
+        if let Some(found) = self.read(storage, name, Some(ids), steps, &cure, report).await? {
             report.files += 1;
             report.bytes += self.sizes.get(name).copied().unwrap_or_default();
             report.resources += found.rows;
@@ -152,7 +163,7 @@ impl Output {
     }
 
     /// Compares the ledger's files with what was read. Returns how many resources are in files that a Bundle has replaced.
-    fn check_ledger(&self, read: &BTreeMap<String, u64>, report: &mut VerifyReport) -> u64 {
+    fn check_ledger(&self, read: &BTreeMap<String, u64>, advice: &Advice<'_>, report: &mut VerifyReport) -> u64 {
         let mut bundled = 0;
         // A name that several jobs have had belongs to the last.
         let mut seen = BTreeSet::new();
@@ -178,20 +189,25 @@ impl Output {
                     bundled += file.resources.unwrap_or_default();
                     continue;
                 }
-                for name in &gone {
-                    report.problem(self.at(name), "is missing, though the export has had it");
+                let is_error = file.kind == FileKind::Error;
+                let cure = advice.cure(file.resource_type.as_deref().filter(|_| file.kind == FileKind::Output));
+                // What is lost of a managed folder is told with what it means for what is current.
+                for name in gone.iter().filter(|_| is_error || !advice.is_managed()) {
+                    let cure =
+                        if is_error { "nothing brings it back but an export into another folder" } else { &cure };
+                    report.problem(self.at(name), format!("is missing, though the export has had it: {cure}"));
                 }
                 let rows: Option<u64> = names.iter().map(|name| read.get(name)).sum();
                 if let (Some(rows), Some(resources)) = (rows, file.resources)
                     && rows != resources
                 {
-                    let text = format!("holds {rows} rows, but {resources} were received");
+                    let text = format!("holds {rows} rows, but {resources} were received; remove it, then {cure}");
                     report.problem(self.at(&names.join(", ")), text);
                 }
             }
         }
         self.check_strangers(report);
-        bundled + self.check_crawl(read, report)
+        bundled + self.check_crawl(read, advice, report)
     }
 
     /// Files with names like those of the export, which it does not know: copies, as a rule.
@@ -209,7 +225,7 @@ impl Output {
     }
 
     /// The same for what was crawled, where there is a file a type.
-    fn check_crawl(&self, read: &BTreeMap<String, u64>, report: &mut VerifyReport) -> u64 {
+    fn check_crawl(&self, read: &BTreeMap<String, u64>, advice: &Advice<'_>, report: &mut VerifyReport) -> u64 {
         let mut bundled = 0;
         for state in self.ledger.crawl.iter().flat_map(|crawl| &crawl.types) {
             let name = if state.file.is_empty() { &state.resource_type } else { &state.file };
@@ -220,19 +236,25 @@ impl Output {
                 }
                 Stage::Partial if self.is_made_up_for => {}
                 Stage::Partial => {
-                    let text = format!("lacks what {} patients have: run the crawl again", state.missing);
+                    let text = match state.missing {
+                        0 => "is empty: the server knows none of the ids that were given".to_owned(),
+                        missing => format!("lacks what {missing} patients have: run the crawl again"),
+                    };
                     report.problem(self.at(name), text);
                 }
                 Stage::Done => {}
             }
             if let Some(rows) = read.get(name).filter(|rows| **rows != state.resources) {
-                let text = format!("holds {rows} rows, but {} were received", state.resources);
+                let cure = advice.cure(Some(&state.resource_type));
+                let due = state.resources;
+                let text = format!("holds {rows} rows, but {due} were received; remove it, then {cure}");
                 report.problem(self.at(name), text);
             } else if state.resources > 0 && !self.sizes.contains_key(name) {
                 if self.bundle.is_some() {
                     bundled += state.resources;
-                } else {
-                    report.problem(self.at(name), "is missing, though the export has had it");
+                } else if !advice.is_managed() || state.stage != Stage::Done {
+                    let cure = advice.cure(Some(&state.resource_type));
+                    report.problem(self.at(name), format!("is missing, though the export has had it: {cure}"));
                 }
             }
         }
@@ -270,6 +292,7 @@ impl Output {
         path: &str,
         mut ids: Option<&mut Ids<'_, P::Storage>>,
         steps: &Steps<'_, P>,
+        cure: &dyn Fn() -> String,
         report: &mut VerifyReport,
     ) -> Result<Option<Found>> {
         let is_bundle = self.bundle.as_deref() == Some(path);
@@ -286,7 +309,8 @@ impl Output {
                 Ok(None) => return Ok(Some(found)),
                 Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Unsupported) => {
                     let text = error.message.strip_prefix(path).unwrap_or(&error.message);
-                    report.problem(self.at(path), text.trim().trim_end_matches('.'));
+                    let text = text.trim().trim_end_matches('.');
+                    report.problem(self.at(path), format!("{text}; {}", cure()));
                     return Ok(None);
                 }
                 Err(error) => return Err(error),

@@ -38,7 +38,7 @@ test('verify names each problem, with exit status 3; --json says the same', asyn
   await unlink(join(folder, (await readdir(folder)).find((name) => name.startsWith('Condition.'))));
   const { code, stderr } = await run(['verify', folder, '--progress', 'none']);
   assert.equal(code, 3);
-  assert.match(stderr, /^2 problems:\n - Patient\.001\.ndjson\.gz is damaged: it ends early\n - Condition\.001\.ndjson\.gz is missing, though/);
+  assert.match(stderr, /^2 problems:\n - Patient\.001\.ndjson\.gz is damaged: it ends early; remove it, then run the same command again, which fetches it anew\n - Condition\.001\.ndjson\.gz is missing, though/);
   const json = await run(['verify', folder, '--json', '-q']);
   assert.equal(json.code, 3);
   const report = JSON.parse(json.stdout);

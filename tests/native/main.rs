@@ -33,6 +33,7 @@ mod looking;
 mod managed;
 mod managed_crawl;
 mod merge;
+mod missing;
 mod ndjson;
 mod patients;
 mod politeness;

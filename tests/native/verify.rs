@@ -189,10 +189,10 @@ fn a_crawl_is_compared_with_its_ledger_of_patients() {
     assert_eq!(found, expected);
     host.storage.put("Encounter.ndjson", lines("Encounter", 7));
     let expected = "Encounter.ndjson holds 7 rows, but 8 were received";
-    assert!(problems(&host.storage).iter().any(|found| found == expected));
+    assert!(problems(&host.storage).iter().any(|found| found.starts_with(expected)));
     host.storage.take("Encounter.ndjson");
     let expected = "Encounter.ndjson is missing, though the export has had it";
-    assert!(problems(&host.storage).iter().any(|found| found == expected));
+    assert!(problems(&host.storage).iter().any(|found| found.starts_with(expected)));
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn a_managed_folder_is_checked_with_its_exports_and_links() {
         "{found:?}"
     );
     assert!(found[1].starts_with(&format!("{link} is missing: make the links anew")), "{found:?}");
-    assert_eq!(found[2], "002.two/Condition.001.ndjson holds 0 rows, but 1 were received");
+    assert!(found[2].starts_with("002.two/Condition.001.ndjson holds 0 rows, but 1 were received"), "{found:?}");
 }
 
 #[test]

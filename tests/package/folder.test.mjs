@@ -1,6 +1,6 @@
 // Reading back in Node: what a folder holds, its resources, its files, ZIP, and removing.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -51,6 +51,23 @@ for (const compress of [true, false]) {
     await assert.rejects(folder.file('../secret').text(), { code: 'storage' });
   });
 }
+
+test('a file that is gone is no part of a complete export, and is not read over in silence', async (t) => {
+  const { url, path, folder } = await exported(t);
+  const name = readdirSync(path).find((one) => one.startsWith('Condition.'));
+  const conditions = await all(folder.resources('Condition'));
+  rmSync(join(path, name));
+  const { complete, missing } = await folder.status();
+  assert.deepEqual([complete, missing], [false, [{ name, types: ['Condition'] }]]);
+  await assert.rejects(all(folder.resources('Condition')), { code: 'corrupt', message: new RegExp(`^${name} is missing`) });
+  const named = [];
+  assert.deepEqual(await all(folder.resources('Condition', { onMissing: (file) => named.push(file) })), []);
+  assert.deepEqual(named, [name]);
+  assert.ok((await all(folder.resources('Patient'))).length > 0);
+  await new Client({ fhirUrl: url }).bulk(folder, { types: ['Patient', 'Condition'] }).result;
+  assert.deepEqual((await folder.status()).missing, []);
+  assert.deepEqual(await all(folder.resources('Condition')), conditions);
+});
 
 test('files of other programs: several gzip members, no ledger, links', async (t) => {
   const path = temporary(t);

@@ -3,6 +3,7 @@ import { cohortOptions } from '../cohort.js';
 import { UsageError } from '../exit-codes.js';
 import { openFolder } from '../folder.js';
 import { hydrationSum, printHydrationProblems } from '../hydrated.js';
+import { listed } from '../input-folder.js';
 import { repeatCommand } from '../interrupt.js';
 import { runJob } from '../job.js';
 import { checkOutputFolder } from '../output-folder.js';
@@ -82,8 +83,9 @@ function summarise(report, folder, millis, output) {
 }
 
 /** What is wrong with an export that finished, on standard error. */
-function problems({ bulk, crawl, hydration, folder }, root, output) {
+function problems({ bulk, crawl, hydration, folder, lacking }, root, output) {
   if (bulk) printProblems(bulk, output);
   if (crawl) printCrawlProblems(crawl, output);
   if (hydration) printHydrationProblems(hydration, `${root.replace(/\/+$/, '')}/${folder}`, output);
+  if (lacking.length > 0) output.error(`What is current is not whole:${listed(lacking, 0)}`);
 }

@@ -28,9 +28,10 @@ export async function run({ operand, settings, output }) {
   return exitStatus;
 }
 
-function printMerge({ types, resources, rows, runs, bytes }, out, output) {
+function printMerge({ types, resources, rows, runs, bytes, notes }, out, output) {
   const lines = Object.entries(types).map(([type, count]) => [oneLine(type), formatCount(count.resources)]);
   if (lines.length > 1) lines.push(['Total', formatCount(resources)]);
   if (lines.length > 0) output.line(formatTable(['Type', 'Resources'], lines));
   output.line(`${plural(runs.length, 'export')} with ${plural(rows, 'row')} merged: ${plural(resources, 'resource')}, ${formatBytes(bytes)} in '${out}'`);
+  for (const note of notes) output.line(`Note: ${note}`);
 }

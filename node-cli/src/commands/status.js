@@ -61,7 +61,11 @@ function asOf(done) {
   return first === undefined ? UNKNOWN : oneLine(first).replace(/\.\d+/, '');
 }
 
-function verdict({ kind, complete, runs, exports = [] }) {
+function verdict({ kind, complete, missing, runs, exports = [] }) {
+  if (missing.length > 0) {
+    const more = missing.length > 1 ? ` and ${plural(missing.length - 1, 'more file')}` : '';
+    return `is not complete: ${oneLine(missing[0].name)}${more} had been fetched, and is missing or not as it was. Run the same command again, which fetches what is lost`;
+  }
   if (kind === 'managed') {
     if (exports.length === 0) return 'is a managed folder without any export yet';
     const last = exports.at(-1).folder;

@@ -25,7 +25,7 @@ export async function run({ operand, settings, output }) {
   return exitStatus;
 }
 
-function printReport({ types, kind, runs, files, resources, bytes, duplicates, dangling }, folder, output) {
+function printReport({ types, kind, runs, files, resources, bytes, duplicates, dangling, notes }, folder, output) {
   const rows = Object.entries(types).map(([type, count]) => [oneLine(type), formatCount(count.files), formatCount(count.resources)]);
   if (rows.length > 0) output.line(formatTable(['Type', 'Files', 'Resources'], rows));
   const where = kind === 'managed' ? `${plural(runs.length, 'export')} in '${folder}'` : `'${folder}'`;
@@ -36,6 +36,7 @@ function printReport({ types, kind, runs, files, resources, bytes, duplicates, d
     ({ type, targets, references }) => `${oneLine(type)} ${formatCount(targets)} (${plural(references, 'reference')})`,
   );
   if (missing.length > 0) output.line(`Referred to, but not here: ${missing.join(', ')}`);
+  for (const note of notes) output.line(`Note: ${note}`);
 }
 
 function printProblems({ problems, problemCount }, output) {
