@@ -331,8 +331,11 @@ export function parseCommandLine(argv, write, columns = 80) {
     }
   }
 
+  // As git and npm have it: `help COMMAND` is `COMMAND --help`.
+  const words = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
+  if (words.length > 1 && words !== argv && !Object.hasOwn(COMMANDS, words[0])) throw noCommand(words[0]);
   try {
-    program.parse(argv, { from: 'user' });
+    program.parse(words, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return undefined;
@@ -374,7 +377,7 @@ function noCommand(first) {
   const names = Object.keys(COMMANDS);
   if (first === undefined) return new UsageError(`a command is missing: ${names.join(', ')}`);
   if (first.startsWith('-')) return new UsageError(`unknown option '${nameOnly(first)}'`);
-  return new UsageError(`unknown command '${first}'${didYouMean(first, names)}; there are ${names.join(', ')}`);
+  return new UsageError(`unknown command '${first}'${didYouMean(first, names) || `; there are ${names.join(', ')}`}`);
 }
 
 /** Commander's complaint in our words. */

@@ -111,7 +111,7 @@ export async function choose(name, wanted) {
     if (problem === undefined) {
       return { descriptor: { kind, name }, reason: `${sentence(WORDS[kind])} works here.${skipped.map((why) => ` ${why}`).join('')}` };
     }
-    skipped.push(`${sentence(WORDS[kind])} does not: ${problem}.`);
+    skipped.push(`${sentence(WORDS[kind])} cannot be used: ${problem}.`);
   }
   if (wanted !== 'auto') throw new StorageError('unsupported', skipped.join(' '));
   return { descriptor: { kind: 'memory', name }, reason: skipped.join(' '), warning: LOST };

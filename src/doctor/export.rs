@@ -178,7 +178,9 @@ impl<P: Platform> Exam<'_, '_, P> {
         };
         let now = crate::platform::Clock::now_millis(self.client.platform().clock());
         if let Some(wait) = parse_retry_after(Some(&asked), None, now) {
-            let found = format!("Retry-After '{asked}' asks for {} seconds", wait.as_secs());
+            let seconds = wait.as_secs();
+            let found =
+                format!("Retry-After '{asked}' asks for {seconds} second{}", if seconds == 1 { "" } else { "s" });
             self.note("retryAfter", State::Good, found, "");
         } else {
             let found = format!("Retry-After '{asked}' makes no sense");

@@ -113,7 +113,7 @@ pub enum StorageErrorKind {
 
 /// A storage error.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
-#[error("{}: {message}", if path.is_empty() { "The folder" } else { path })]
+#[error("{}: {message}", if path.is_empty() { "The folder cannot be used" } else { path })]
 pub struct StorageError {
     /// Why.
     pub kind: StorageErrorKind,

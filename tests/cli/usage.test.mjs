@@ -24,6 +24,11 @@ test('--help lists the commands that there are', async () => {
   for (const command of ['export', 'bulk', 'crawl', 'hydrate', 'single', 'status', 'verify', 'merge', 'bundle', 'doctor', 'keygen', 'reset-symlinks', 'sandbox', 'serve']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
 });
 
+test('help, alone and with a command, is --help', async () => {
+  assert.deepEqual(await run(['help']), await run(['--help']));
+  assert.deepEqual(await run(['help', 'merge']), await run(['merge', '--help']));
+});
+
 const FLAGS = {
   bulk: `level group patient type type-filter no-default-filters since since-mode until elements include-associated-data kickoff-method
     lenient separate-export-status organize-output-by output-format allow-partial-manifests param max-poll-delay poll-timeout cancel no-compression workers progress bundle
@@ -69,7 +74,9 @@ test('help fits terminals of 80 and of 40 columns; command lines stay whole', ()
 /** Arguments, and what the message must say. */
 const WRONG = [
   [[], /a command is missing: export, bulk, crawl, hydrate, single, status, verify, merge, bundle, doctor, keygen, reset-symlinks, sandbox, serve/],
-  [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\?/],
+  [['bluk', 'out'], /unknown command 'bluk'; did you mean 'bulk'\? See/],
+  [['nonsense'], /unknown command 'nonsense'; there are export, bulk/],
+  [['help', 'nonsense'], /unknown command 'nonsense'/],
   [['export'], /OUTPUT_DIR is missing/],
   [['export', 'out', '--cancel'], /unknown option '--cancel'/],
   [['export', 'out', '--export-mode', 'slow'], /'slow' is none of auto, bulk, crawl/],
