@@ -43,7 +43,7 @@ test('a managed folder: its exports, complete as the last one is', async (t) => 
   assert.equal((await run(['export', folder, ...more, '--nickname', 'two'])).code, EXIT.partial);
   const before = await run(['status', folder]);
   assert.equal(before.code, EXIT.partial);
-  assert.match(before.stdout, /^Export +State +Since +Types +Resources +New patients +As of\n[─ ]+\n001\.one +complete +all +2 +\d\d+ +0 +\d{4}-.*\n002\.two +not complete +all +0 +0 +0 +-\n/);
+  assert.match(before.stdout, /^Export +State +Since +Types +New patients +As of\n[─ ]+\n001\.one +complete +all +2 +0 +\d{4}-.*\n002\.two +not complete +all +0 +0 +-\n/);
   assert.match(before.stdout, /'.*data' has 2 exports; the last one, '002\.two', is not complete: run it again to carry on\.\n/);
   assert.equal((await run(['export', folder, ...more, '--nickname', 'two'])).code, EXIT.complete);
   const { code, stdout } = await run(['status', folder]);

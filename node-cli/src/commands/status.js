@@ -48,11 +48,11 @@ function printTypes(files, output) {
 }
 
 function printExports(exports, output) {
-  const rows = exports.map(({ folder, complete, since, done, newPatients, runs }) => [
+  const rows = exports.map(({ folder, complete, since, done, newPatients }) => [
     oneLine(folder), complete ? 'complete' : 'not complete', oneLine(since ?? 'all'), formatCount(Object.keys(done).length),
-    formatCount(sum(runs, 'resources')), formatCount(newPatients), asOf(done),
+    formatCount(newPatients), asOf(done),
   ]);
-  if (rows.length > 0) output.line(formatTable(['Export', 'State', 'Since', 'Types', 'Resources', 'New patients', 'As of'], rows));
+  if (rows.length > 0) output.line(formatTable(['Export', 'State', 'Since', 'Types', 'New patients', 'As of'], rows));
 }
 
 /** The time to which each of the types is done: the earliest of theirs. */
