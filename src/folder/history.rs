@@ -77,7 +77,7 @@ pub fn is_made_up_for(exports: &[Export], index: usize) -> bool {
 impl Export {
     async fn load<S: Storage>(inside: &S, folder: Subfolder) -> Result<Self> {
         let mut metadata = Metadata::load(inside, Kind::Output).await?;
-        let ledger = Ledger::load(&metadata)?;
+        let ledger = Ledger::load(&mut metadata)?;
         let is_void = is_void(inside, &metadata, &ledger).await?;
         let look = lost::look(inside, &metadata, &ledger, How { read: true, is_run: true }).await?;
         // 20,000 files a subfolder, over years: only what is needed stays in memory.

@@ -38,7 +38,7 @@ pub enum JobState {
 }
 
 /// Where a file stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FileState {
     /// To be fetched.
@@ -51,7 +51,7 @@ pub enum FileState {
 }
 
 /// One file of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileEntry {
     /// Where it is, byte for byte. Without its query once the job is finished, since that may be signed.
@@ -234,7 +234,9 @@ pub struct Ledger {
 
 impl Ledger {
     /// Reads the ledger from `.metadata`; an empty one if there is none.
-    pub fn load(metadata: &Metadata) -> Result<Self> {
+    ///
+    /// Takes the files out of `metadata`, where they are not needed twice.
+    pub fn load(metadata: &mut Metadata) -> Result<Self> {
         let Some(value) = metadata.get(KEY) else { return Ok(Self { format: FORMAT, ..Self::default() }) };
         let wrong = |what: String| {
             Error::new(ErrorKind::Mismatch, "open folder", what)
@@ -244,8 +246,17 @@ impl Ledger {
         if format != Some(FORMAT) {
             return Err(wrong("The folder's ledger was written by a newer version of smart-fetch.".to_owned()));
         }
-        crate::value::read(value.clone())
-            .map_err(|e| wrong(format!("The ledger in the folder's .metadata file cannot be read: {e}.")))
+        let mut ledger: Self = crate::value::read(value.clone())
+            .map_err(|e| wrong(format!("The ledger in the folder's .metadata file cannot be read: {e}.")))?;
+        ledger.take_back(metadata);
+        Ok(ledger)
+    }
+
+    /// Takes the files of the jobs back from [`Ledger::store`].
+    pub(super) fn take_back(&mut self, metadata: &mut Metadata) {
+        for (job, files) in self.jobs.iter_mut().zip(metadata.take_files()) {
+            job.files = files;
+        }
     }
 
     /// The types of the jobs that are finished and not reconciled, and the earliest moment at which the server may have looked
@@ -267,9 +278,10 @@ impl Ledger {
         earliest.filter(|_| !types.is_empty()).map(|time| (types, time.clone()))
     }
 
-    /// Puts the ledger into `.metadata`.
-    pub fn store(&self, metadata: &mut Metadata) -> Result<()> {
-        let value = serde_json::to_value(self).map_err(|e| {
+    /// Puts the ledger into `.metadata`: the files of its jobs are there, not here, from now on.
+    pub fn store(&mut self, metadata: &mut Metadata) -> Result<()> {
+        metadata.set_files(self.jobs.iter_mut().map(|job| std::mem::take(&mut job.files)).collect());
+        let value = serde_json::to_value(&*self).map_err(|e| {
             Error::new(ErrorKind::Storage, "save state", format!("The ledger could not be written: {e}."))
         })?;
         metadata.set(KEY, value);

@@ -55,7 +55,7 @@ impl<'p, P: Platform> Log<'p, P> {
             line["_client"] = json!("smart-fetch");
             line["_clientVersion"] = json!(crate::VERSION);
         }
-        self.waiting.borrow_mut().push(format!("{}\n", ascii(&line.to_string())));
+        self.waiting.borrow_mut().push(format!("{}\n", ascii(line.to_string())));
     }
 
     /// Writes what was noted.

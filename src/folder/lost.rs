@@ -311,11 +311,11 @@ pub(crate) async fn note_sizes<P: Platform>(platform: &P, grown: Vec<(String, u6
     if metadata.get(super::ledger::KEY).is_none() {
         return Ok(());
     }
-    let Ok(mut ledger) = Ledger::load(&metadata) else { return Ok(()) };
+    let Ok(mut ledger) = Ledger::load(&mut metadata) else { return Ok(()) };
     undo(&mut metadata, &mut ledger, &Look { grown, ..Look::default() });
     ledger.store(&mut metadata)?;
     match metadata.render(platform.clock())? {
-        Some(text) => super::metadata::write(platform, &text).await,
+        Some(text) => super::metadata::write(platform, text).await,
         None => Ok(()),
     }
 }

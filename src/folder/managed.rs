@@ -107,7 +107,7 @@ impl<'p, P: Platform> ManagedFolder<'p, P> {
         self.metadata.set("fhir-url", fhir_url);
         self.metadata.set("group", group(level).map_or(Value::Null, Value::from));
         match self.metadata.render(self.platform.clock())? {
-            Some(text) => metadata::write(self.platform, &text).await,
+            Some(text) => metadata::write(self.platform, text).await,
             None => Ok(()),
         }
     }

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::history::UNLISTED;
 use super::layout::METADATA;
-use super::ledger::KEY as LEDGER;
+use super::ledger::{FileEntry, KEY as LEDGER};
+use super::ledger_text::{self, Lists};
 use crate::fhir::instant;
 use crate::platform::{Clock, FileWriter, Platform, Storage, WriteMode};
 use crate::{Error, ErrorKind, Result};
@@ -36,6 +37,10 @@ impl Kind {
 pub struct Metadata {
     kind: Kind,
     map: Map<String, Value>,
+    /// The files of the ledger's jobs, which are not in `map`.
+    files: Lists,
+    /// A number that stands for the files as they are on disk.
+    mark: u64,
     changed: bool,
 }
 
@@ -48,7 +53,7 @@ impl Metadata {
     /// # Errors
     /// [`ErrorKind::Mismatch`] if the folder is of another kind, [`ErrorKind::Corrupt`] if the file is no JSON object.
     pub async fn load<S: Storage>(storage: &S, kind: Kind) -> Result<Self> {
-        let map = read_map(storage).await?;
+        let (map, files) = read_map(storage).await?;
         if let Some(found) = map.get("kind").and_then(Value::as_str)
             && found != kind.word()
         {
@@ -60,14 +65,15 @@ impl Metadata {
             )
             .with_hint("Choose another folder for this command."));
         }
-        Ok(Self { kind, map, changed: false })
+        Ok(Self { kind, map, mark: ledger_text::mark(&files), files, changed: false })
     }
 
     /// Reads the `.metadata` of a folder of any kind, to look at it.
     pub(crate) async fn load_any<S: Storage>(storage: &S) -> Result<Self> {
-        let map = read_map(storage).await?;
+        let (map, files) = read_map(storage).await?;
         let is_managed = map.get("kind").and_then(Value::as_str) == Some(Kind::Managed.word());
-        Ok(Self { kind: if is_managed { Kind::Managed } else { Kind::Output }, map, changed: false })
+        let kind = if is_managed { Kind::Managed } else { Kind::Output };
+        Ok(Self { kind, map, mark: ledger_text::mark(&files), files, changed: false })
     }
 
     /// The value of a key.
@@ -89,9 +95,24 @@ impl Metadata {
         }
     }
 
+    /// Takes the files of the ledger's jobs out, job by job.
+    pub(super) fn take_files(&mut self) -> Lists {
+        std::mem::take(&mut self.files)
+    }
+
+    /// Puts the files of the ledger's jobs in.
+    pub(super) fn set_files(&mut self, files: Vec<Vec<FileEntry>>) {
+        let mark = ledger_text::mark(&files);
+        self.changed |= mark != self.mark;
+        (self.files, self.mark) = (files, mark);
+    }
+
     /// Removes a key.
     pub fn remove(&mut self, key: &str) {
         self.changed |= self.map.shift_remove(key).is_some();
+        if key == LEDGER {
+            self.files.clear();
+        }
     }
 
     /// Whether nothing was ever written here.
@@ -119,8 +140,8 @@ impl Metadata {
         }
     }
 
-    /// The text to write, if anything changed since the last one; [`write()`] writes it.
-    pub fn render(&mut self, clock: &impl Clock) -> Result<Option<String>> {
+    /// The text to write, in pieces, if anything changed since the last one; [`write()`] writes it.
+    pub fn render(&mut self, clock: &impl Clock) -> Result<Option<Vec<String>>> {
         if !self.changed {
             return Ok(None);
         }
@@ -128,12 +149,12 @@ impl Metadata {
         self.set("timestamp", now_iso(clock));
         self.set("version", crate::VERSION);
         move_key(&mut self.map, false);
-        let text = serde_json::to_string_pretty(&self.map).map_err(|e| {
+        let pieces = ledger_text::render(&mut self.map, &self.files).map_err(|e| {
             Error::new(ErrorKind::Storage, "save state", format!("The folder's state could not be written: {e}."))
         })?;
         move_key(&mut self.map, true);
         self.changed = false;
-        Ok(Some(ascii(&text)))
+        Ok(Some(pieces))
     }
 
     /// Takes note that a text was not written after all.
@@ -158,19 +179,21 @@ fn move_key(map: &mut Map<String, Value>, out: bool) {
 }
 
 /// What is in `.metadata`; nothing if there is none.
-async fn read_map<S: Storage>(storage: &S) -> Result<Map<String, Value>> {
+async fn read_map<S: Storage>(storage: &S) -> Result<(Map<String, Value>, Lists)> {
     if storage.stat(METADATA).await?.is_none() {
-        return Ok(Map::new());
+        return Ok((Map::new(), Lists::new()));
     }
     let bytes = read_all(storage, METADATA).await?;
     let wrong = |what: String| {
         Error::new(ErrorKind::Corrupt, "open folder", format!("The folder's .metadata file cannot be read: {what}."))
             .with_hint("Restore it from a backup, or choose another folder; the data files are not touched.")
     };
-    match serde_json::from_slice(&bytes) {
+    let (text, lists) = ledger_text::cut(&bytes);
+    match serde_json::from_slice(&text) {
         Ok(Value::Object(mut map)) => {
             move_key(&mut map, true);
-            Ok(map)
+            let files = ledger_text::read(&lists).map_err(wrong)?;
+            Ok((map, files))
         }
         Ok(_) => Err(wrong("it is no JSON object".to_owned())),
         Err(error) => Err(wrong(error.to_string())),
@@ -178,11 +201,13 @@ async fn read_map<S: Storage>(storage: &S) -> Result<Map<String, Value>> {
 }
 
 /// Writes `.metadata`: temporary file, flush, rename.
-pub async fn write<P: Platform>(platform: &P, text: &str) -> Result<()> {
+pub async fn write<P: Platform>(platform: &P, pieces: Vec<String>) -> Result<()> {
     let storage = platform.storage();
     let temporary = format!("{METADATA}.tmp");
     let mut file = storage.open(&temporary, WriteMode::Create).await?;
-    file.write(text.as_bytes()).await?;
+    for piece in pieces {
+        file.write(piece.as_bytes()).await?;
+    }
     file.flush().await?;
     file.close().await?;
     Ok(storage.rename(&temporary, METADATA).await?)
@@ -199,8 +224,11 @@ pub(crate) async fn read_all<S: Storage>(storage: &S, path: &str) -> Result<Vec<
 }
 
 /// Escapes everything outside ASCII, as the reference's JSON does.
-pub(crate) fn ascii(json: &str) -> String {
+pub(crate) fn ascii(json: String) -> String {
     use std::fmt::Write;
+    if json.is_ascii() {
+        return json;
+    }
     let mut result = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_ascii() {

@@ -3,6 +3,7 @@
 pub mod history;
 pub mod layout;
 pub mod ledger;
+mod ledger_text;
 pub mod links;
 pub mod log;
 pub(crate) mod lost;

@@ -43,8 +43,8 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
         })?;
         let lock = platform.storage().lock().await?;
         // Read again under the lock: the job that had it may have written, even where there was nothing before.
-        let metadata = Metadata::load(platform.storage(), Kind::Output).await?;
-        let ledger = Ledger::load(&metadata)?;
+        let mut metadata = Metadata::load(platform.storage(), Kind::Output).await?;
+        let ledger = Ledger::load(&mut metadata)?;
         Ok(Self {
             platform,
             metadata: RefCell::new(metadata),
@@ -105,11 +105,14 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
         let began = self.platform.clock().now_millis();
         let text = {
             let mut metadata = self.metadata.borrow_mut();
-            self.ledger.borrow().store(&mut metadata)?;
-            metadata.render(self.platform.clock())?
+            let mut ledger = self.ledger.borrow_mut();
+            let stored = ledger.store(&mut metadata);
+            let text = stored.and_then(|()| metadata.render(self.platform.clock()));
+            ledger.take_back(&mut metadata);
+            text?
         };
         if let Some(text) = text
-            && let Err(error) = metadata::write(self.platform, &text).await
+            && let Err(error) = metadata::write(self.platform, text).await
         {
             self.metadata.borrow_mut().not_written();
             return Err(error);

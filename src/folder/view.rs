@@ -187,8 +187,8 @@ struct Seen {
 
 /// `is_run`: whether it is an export of a managed folder.
 async fn look<S: Storage>(storage: &S, is_run: bool) -> Result<Seen> {
-    let metadata = Metadata::load_any(storage).await?;
-    let ledger = Ledger::load(&metadata)?;
+    let mut metadata = Metadata::load_any(storage).await?;
+    let ledger = Ledger::load(&mut metadata)?;
     // Files of an unfinished job that had their name before it began: there may be an older one of that name.
     let (mut unclear, mut known) = (BTreeSet::<String>::new(), BTreeMap::<String, u64>::new());
     for file in ledger.jobs.iter().flat_map(|job| &job.files) {

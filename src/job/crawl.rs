@@ -137,8 +137,8 @@ fn ids(config: &ExportConfig) -> Vec<String> {
 /// Refuses a source folder of which Patients are lost.
 async fn require_patients<S: Storage>(source: &S) -> Result<()> {
     // What is no output folder has no state to compare with.
-    let Ok(metadata) = Metadata::load(source, Kind::Output).await else { return Ok(()) };
-    let Ok(ledger) = Ledger::load(&metadata) else { return Ok(()) };
+    let Ok(mut metadata) = Metadata::load(source, Kind::Output).await else { return Ok(()) };
+    let Ok(ledger) = Ledger::load(&mut metadata) else { return Ok(()) };
     let found = lost::look(source, &metadata, &ledger, lost::How { read: true, is_run: false }).await?;
     match found.lost.iter().find(|lost| lost.types.iter().any(|name| name == "Patient")) {
         None => Ok(()),

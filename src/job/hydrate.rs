@@ -81,8 +81,8 @@ pub async fn hydrate<P: Platform>(
 
 /// Refuses a folder with data of another server. Whose the data are that another program has brought is not on record.
 async fn check_server<S: Storage>(storage: &S, fhir_url: &str) -> Result<()> {
-    let metadata = Metadata::load_any(storage).await?;
-    let ledger = Ledger::load(&metadata)?;
+    let mut metadata = Metadata::load_any(storage).await?;
+    let ledger = Ledger::load(&mut metadata)?;
     let asked = ledger.jobs.iter().map(|job| &job.request).chain(ledger.crawl.iter().map(|crawl| &crawl.request));
     let expected = fhir_url.trim().trim_end_matches('/');
     for request in asked {

@@ -166,7 +166,7 @@ async fn clean<S: Storage>(storage: &S) -> Result<()> {
 
 async fn save<P: Platform>(platform: &P, state: &mut Metadata) -> Result<()> {
     match state.render(platform.clock())? {
-        Some(text) => metadata::write(platform, &text).await,
+        Some(text) => metadata::write(platform, text).await,
         None => Ok(()),
     }
 }

@@ -69,7 +69,7 @@ impl std::fmt::Debug for TransferTask {
 }
 
 /// A line that is no FHIR resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BadLine {
     /// Number of the line, from 1.
@@ -79,7 +79,7 @@ pub struct BadLine {
 }
 
 /// An issue of an OperationOutcome that was found in a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Issue {
     /// `fatal`, `error`, `warning`, `information` or `success`.

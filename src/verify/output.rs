@@ -52,7 +52,7 @@ impl Output {
         let at = |path: &str| format!("{prefix}{path}");
         let state = Metadata::load(storage, Kind::Output).await;
         let (metadata, ledger) =
-            match state.and_then(|metadata| Ledger::load(&metadata).map(|ledger| (metadata, ledger))) {
+            match state.and_then(|mut metadata| Ledger::load(&mut metadata).map(|ledger| (metadata, ledger))) {
                 Ok((metadata, ledger)) => (Some(metadata).filter(|metadata| !metadata.is_empty()), ledger),
                 Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Mismatch) => {
                     report.problem(at(METADATA), format!("cannot be read: {}", error.message));
