@@ -25,7 +25,7 @@ export interface ExportOptions extends Omit<BulkOptions, 'bundle'> {
   hydrationTasks: string[];
   /** Media types of notes to inline. Default: text, HTML and XHTML. */
   mimetypes: string[];
-  /** Look, after a bulk export, for what changed while it ran. Default: false. */
+  /** After a bulk export, look for what changed while it ran, and for what new patients of the group had before `since`. Default: false. */
   reconcile: boolean;
 }
 

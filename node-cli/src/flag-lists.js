@@ -120,7 +120,7 @@ export const EXPORT = [
   ]),
   ...grouped('How to ask for it:', [
     { name: 'export-mode', value: 'MODE', kind: 'choice', choices: ['auto', 'bulk', 'crawl'], help: 'how to export data (default is bulk if server supports it well, crawl for a list of IDs)' },
-    { name: 'reconcile', kind: 'switch', help: 'look, after a bulk export, for what changed while it ran' },
+    { name: 'reconcile', kind: 'switch', help: 'after a bulk export, look for what changed while it ran, and for what new patients of the group had before --since' },
     { name: 'count', value: 'N', kind: 'integer', min: 1, help: 'resources on a page of a search (default: as the server likes)' },
   ]),
   ...KICK_OFF.filter(({ name }) => !['organize-output-by', 'output-format'].includes(name)),

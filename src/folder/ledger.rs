@@ -152,6 +152,7 @@ impl FileEntry {
 /// One export job on the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 pub struct Job {
     /// The status URL. Without its query once the job is over.
     pub status_url: String,
@@ -169,6 +170,9 @@ pub struct Job {
     /// Whether it fetches what changed while the jobs before it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reconciles: bool,
+    /// Whether it fetches what patients who are new had before, and nothing of others: no type is done by it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub joins: bool,
     /// The server's `transactionTime`, verbatim (I01).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_time: Option<String>,
@@ -263,7 +267,7 @@ impl Ledger {
     /// at its data for them. Jobs after one that reconciles fetched what was lost.
     pub fn to_reconcile(&self) -> Option<(Vec<String>, String)> {
         let (mut types, mut earliest) = (Vec::new(), None::<&String>);
-        for job in self.jobs.iter().filter(|job| job.state == JobState::Finished) {
+        for job in self.jobs.iter().filter(|job| job.state == JobState::Finished && !job.joins) {
             if job.reconciles {
                 (types, earliest) = (Vec::new(), None);
                 continue;

@@ -37,11 +37,16 @@ pub(super) fn cut(text: &[u8]) -> (Cow<'_, [u8]>, Vec<&[u8]>) {
 
 /// Reads the lists. The error says what is wrong.
 pub(super) fn read(lists: &[&[u8]]) -> Result<Lists, String> {
-    let entry = |text: Raw<'_>| -> Result<FileEntry, String> {
-        let value: Value = serde_json::from_slice(text.bytes()).map_err(|error| error.to_string())?;
-        crate::value::read(value)
-    };
-    lists.iter().map(|list| Raw::new(list).items().map(entry).collect()).collect()
+    let mut files = Lists::new();
+    for list in lists {
+        let mut of_job = Vec::new();
+        for entry in Raw::new(list).items() {
+            let value: Value = serde_json::from_slice(entry.bytes()).map_err(|error| error.to_string())?;
+            of_job.push(crate::value::read(value)?);
+        }
+        files.push(of_job);
+    }
+    Ok(files)
 }
 
 /// A number that stands for the lists.

@@ -252,7 +252,7 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
             layout::set(&mut unfinished.flat_map(|j| j.files.iter().map(|f| f.name.clone())))
         };
         let may_replace = |path: &str| {
-            if job.reconciles {
+            if job.reconciles || job.joins {
                 return false;
             }
             let name = path.rsplit('/').next().unwrap_or_default();

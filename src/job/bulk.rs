@@ -422,7 +422,7 @@ impl<'a, P: Platform> Run<'a, '_, P> {
 
     /// Types of which every file is here are done, to the server's time (I01, I02).
     fn mark_done(&self) {
-        let Some(job) = self.folder.open_job() else { return };
+        let Some(job) = self.folder.open_job().filter(|job| !job.joins) else { return };
         let missing: Vec<_> = job.missing().map(|(_, file)| file.clone()).collect();
         let unclear = job.problem.is_some()
             || job.unusable_entries > 0

@@ -93,7 +93,7 @@ impl BulkReport {
         let Downloaded { fetched, received, .. } = this_run;
         let mut report = Self { fetched, received, ..Self::default() };
         for job in ledger.jobs.iter().filter(|job| job.state != crate::folder::JobState::Abandoned) {
-            if job.transaction_time.is_some() {
+            if job.transaction_time.is_some() && !job.joins {
                 report.transaction_time.clone_from(&job.transaction_time);
             }
             report.failed.extend(missing_from_manifest(job));

@@ -1,15 +1,17 @@
 //! The beginning of each round of a bulk export: what is left to ask for, and asking for it.
 
+use serde_json::Value;
+
 use super::bulk::Run;
 use super::{bulk, context, logged};
 use crate::auth::scope;
 use crate::bulk::kickoff::{self, KickoffParams};
 use crate::bulk::manifest::FileKind;
-use crate::config::SinceMode;
+use crate::config::{BulkConfig, Level, SinceMode};
 use crate::event::{Event, Phase};
 use crate::fhir::instant::{self, Edge};
 use crate::fhir::raw::Raw;
-use crate::folder::{FileEntry, FileState, Job, Log, Rows};
+use crate::folder::{FileEntry, FileState, Job, JobState, Log, Rows};
 use crate::http::redact;
 use crate::platform::{Clock, Observer, Platform};
 use crate::update::{Plan, patients, since};
@@ -39,7 +41,7 @@ impl<P: Platform> Run<'_, '_, P> {
                     self.folder.save().await?;
                     return Ok(false);
                 }
-                return self.reconcile(plan, log).await;
+                return Ok(self.join(plan, log).await? || self.reconcile(plan, log).await?);
             }
             let types = self.at_once(plan, types);
             self.platform.observer().event(Event::Phase { phase: Phase::KickOff });
@@ -47,7 +49,7 @@ impl<P: Platform> Run<'_, '_, P> {
             for message in self.capability.not_supported(&types, &filters) {
                 self.warn("not-supported", message);
             }
-            let kick_off = self.kick_off(types.clone(), filters, plan.wire_since(&types), log).await?;
+            let kick_off = self.kick_off(self.config, types.clone(), filters, plan.wire_since(&types), log).await?;
             let job = match kick_off {
                 Ok(job) => job,
                 Err(error) => {
@@ -98,6 +100,7 @@ impl<P: Platform> Run<'_, '_, P> {
     /// Sends the kick-off. The outer error is one of options; the inner one comes of the request, which the log then has.
     async fn kick_off(
         &self,
+        config: &BulkConfig,
         types: Vec<String>,
         filters: Vec<String>,
         since: Option<&str>,
@@ -105,7 +108,7 @@ impl<P: Platform> Run<'_, '_, P> {
     ) -> Result<Result<Job>> {
         let clock = self.platform.clock();
         let zone = |millis| clock.offset_minutes(millis);
-        let params = KickoffParams::new(self.config, types.clone(), filters, since, zone)?;
+        let params = KickoffParams::new(config, types.clone(), filters, since, zone)?;
         let sent = clock.now_millis();
         let outcome = kickoff::run(self.client, self.capability, &params, self.config.kickoff_method).await;
         logged::kickoff(log, self.client, self.capability, &outcome);
@@ -139,7 +142,7 @@ impl<P: Platform> Run<'_, '_, P> {
             ledger
                 .jobs
                 .iter_mut()
-                .for_each(|before| before.withheld.retain(|t| job.reconciles || !job.types.contains(t)));
+                .for_each(|before| before.withheld.retain(|t| job.reconciles || job.joins || !job.types.contains(t)));
             ledger.jobs.push(job);
         });
         self.folder.change(|metadata| {
@@ -156,14 +159,53 @@ impl<P: Platform> Run<'_, '_, P> {
     /// After everything is here: a second, small export of what changed since the kick-off, where that is wanted and was not
     /// done yet. The server's snapshot may be older than such changes, and the next increment may be a year away.
     async fn reconcile(&self, plan: &Plan, log: &Log<'_, P>) -> Result<bool> {
+        // Said outright, since the optimiser does not find it out: the small WebAssembly files are without what follows.
+        if cfg!(not(feature = "full")) {
+            return Ok(false);
+        }
         let wanted = self.managed().is_some_and(|managed| managed.reconcile);
         let Some((types, since)) = self.folder.ledger().to_reconcile().filter(|_| wanted) else { return Ok(false) };
         self.note(format!("Looking for what changed since '{since}', while the export ran."));
         let filters = plan.filters_without_since(&types);
-        match self.kick_off(types, filters, Some(&since), log).await? {
+        match self.kick_off(self.config, types, filters, Some(&since), log).await? {
             Ok(job) => self.enter(Job { reconciles: true, withheld: Vec::new(), ..job }).await.map(|()| true),
             Err(error) if matches!(error.status, Some(400..500)) => {
                 self.warn("reconcile", format!("What changed while the export ran cannot be had: {error}"));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same for what patients who are new to a group had before the time of an increment: with `_since`, the server MAY send
+    /// it, and need not. They are asked for by themselves, whole (I06). In an export of the whole system nobody joins.
+    async fn join(&self, plan: &Plan, log: &Log<'_, P>) -> Result<bool> {
+        if cfg!(not(feature = "full")) {
+            return Ok(false);
+        }
+        let wanted = self.managed().is_some_and(|managed| managed.reconcile) && self.config.level != Level::System;
+        let (patients, types) = {
+            let metadata = self.folder.metadata();
+            let new = metadata.get("newPatients").and_then(Value::as_array).into_iter().flatten();
+            let of_since = |t: &&String| plan.since_types.contains(t) && t.as_str() != "Patient";
+            let patients: Vec<String> = new.filter_map(Value::as_str).map(str::to_owned).collect();
+            (patients, plan.types.iter().filter(of_since).cloned().collect::<Vec<_>>())
+        };
+        // Had, or refused: this comes before what changed meanwhile.
+        let is_past = |job: &Job| (job.joins || job.reconciles) && job.state != JobState::Abandoned;
+        let is_over = self.folder.ledger().jobs.iter().any(is_past);
+        if !wanted || is_over || patients.is_empty() || types.is_empty() {
+            return Ok(false);
+        }
+        self.note(format!("Looking for what new patients had before: {}.", patients.len()));
+        let filters = plan.filters_without_since(&types);
+        let config = BulkConfig { patients, since: None, ..self.config.clone() };
+        match self.kick_off(&config, types, filters, None, log).await? {
+            Ok(job) => self.enter(Job { joins: true, withheld: Vec::new(), ..job }).await.map(|()| true),
+            Err(error) if matches!(error.status, Some(400..=499 | 501)) => {
+                let message =
+                    format!("What new patients had before cannot be had, but by an export without --since: {error}");
+                self.warn("new-patients", message);
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -203,18 +245,24 @@ impl<P: Platform> Run<'_, '_, P> {
 
     /// Notes the patients that are new since an earlier export, before Patient is done.
     pub(super) async fn compare_patients(&self) -> Result<()> {
+        if cfg!(not(feature = "full")) {
+            return Ok(());
+        }
         let Some(managed) = self.managed().filter(|managed| !managed.before.is_empty()) else { return Ok(()) };
-        let is_here = |job: Job| {
+        let is_here = |job: &Job| {
             let missing = job.missing().any(|(_, file)| file.resource_type.as_deref() == Some("Patient"));
             job.types.iter().any(|t| t == "Patient") && !job.reconciles && !missing
         };
-        if !self.folder.open_job().is_some_and(is_here) {
+        let Some(job) = self.folder.open_job().filter(is_here) else { return Ok(()) };
+        let new = patients::new_patients(&managed.before, self.platform.storage()).await?;
+        if new.is_empty() {
             return Ok(());
         }
-        let new = patients::new_patients(&managed.before, self.platform.storage()).await?;
-        if !new.is_empty() {
-            self.folder.change(|metadata| metadata.set("newPatients", new));
+        if job.since.is_some() && !managed.reconcile && matches!(self.config.level, Level::Group(_)) {
+            let message = "The server may have left out what patients who are new to the group had before";
+            self.note(format!("{message}, {} of them; --reconcile fetches it.", new.len()));
         }
+        self.folder.change(|metadata| metadata.set("newPatients", new));
         Ok(())
     }
 

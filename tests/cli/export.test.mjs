@@ -175,3 +175,25 @@ test('hydration is a part of it, and its list is to be had', async (t) => {
   const shown = await links(out);
   assert.equal(shown['Practitioner.001.ndjson.gz'], '001.one/Practitioner.referenced.ndjson.gz');
 });
+
+test('--reconcile fetches what a patient who is new to the group had before', async (t) => {
+  for (const reconcile of [false, true]) {
+    // With _since this server sends all patients, and of their records only what was changed since.
+    const server = await startSandbox({ patients: 4, faults: { pending: 0, alwaysWhole: ['Patient'] } });
+    t.after(() => server.close());
+    const out = join(await scratch(t), 'out');
+    const args = ['export', out, '--fhir-url', server.url, '--group', 'all', '--type', 'Patient,Condition', '--hydration-tasks', 'none', '--no-compression', ...QUICK];
+    assert.equal((await run([...args, '--nickname', 'one'])).code, 0);
+    await server.setData({ revision: 1, stamp: '2020-01-01T00:00:00.000+00:00' });
+    const { code, stderr } = await run([...args, '--nickname', 'two', '--since', 'auto', ...(reconcile ? ['--reconcile'] : [])]);
+    assert.equal(code, 0, stderr);
+    const files = (await readdir(join(out, '002.two'))).filter((name) => name.startsWith('Condition'));
+    const rows = (await Promise.all(files.map((name) => readFile(join(out, '002.two', name), 'utf8')))).join('');
+    const history = rows.split('\n').filter((row) => row.includes('"Patient/pt-000005"')).length;
+    if (reconcile) assert.ok(history > 0, stderr);
+    else assert.equal(history, 0);
+    assert.match(stderr, reconcile ? /Looking for what new patients had before: \d/ : /The server may have left out what patients who are new to the group had before, \d of them; --reconcile fetches it\./);
+    const verified = await run(['verify', out]);
+    assert.equal(verified.code, 0, verified.stderr);
+  }
+});

@@ -5,6 +5,7 @@ use smart_fetch::ErrorKind;
 use smart_fetch::config::Level;
 use smart_fetch::event::Event;
 use smart_fetch::job;
+use smart_fetch::testing::Reply;
 
 use crate::ehr::*;
 
@@ -113,6 +114,91 @@ fn i06_patients_that_are_new_to_a_group_are_named_for_who_fetches_their_history(
     assert_eq!(metadata(&host, "002.two")["newPatients"], json!(["joiner"]));
     let kick_offs = host.http.seen_with("/Group/G1/$export");
     assert_eq!(kick_offs.len(), 2, "what was asked for is not widened without being told to");
+}
+
+#[test]
+fn i06_what_patients_who_are_new_to_a_group_had_before_is_fetched_on_demand() {
+    for (refuses, killed) in [(false, None), (true, None), (false, Some(())), (true, Some(()))] {
+        let mut at = 1;
+        loop {
+            let ehr = start("2026-01-01T00:00:00Z");
+            let host = ehr.host();
+            let of_group = |mut config: smart_fetch::config::ExportConfig| {
+                config.bulk.level = Level::Group("G1".into());
+                config.reconcile = true;
+                config
+            };
+            export(&host, &of_group(named(config("Patient,Condition"), "one"))).unwrap();
+            let asked_first = host.http.seen().len();
+            ehr.at("2026-02-01T00:00:00Z").put("Patient/joiner", json!({})).put("Condition/new", json!({}));
+            host.http.on_call("POST", "/Group/G1/$export", move |request| {
+                let body = String::from_utf8(request.body.clone().unwrap_or_default()).unwrap();
+                assert!(
+                    body.contains("Patient/joiner") && !body.contains("Patient/p1") && !body.contains("_since"),
+                    "{body}"
+                );
+                if refuses {
+                    return Reply::outcome(400, "error", "not-supported", "no patient here");
+                }
+                Reply::new(202).header("Content-Location", "https://ehr.example/joined/1")
+            });
+            let manifest = json!({"transactionTime": "2026-02-02T00:00:00Z", "requiresAccessToken": false, "error": [],
+                "output": [{"type": "Condition", "url": "https://ehr.example/old/c"}]});
+            host.http.on_call("GET", "/joined/1", move |_| Reply::json(200, &manifest.to_string()));
+            host.http.on_call("DELETE", "/joined/1", |_| Reply::new(202));
+            host.http
+                .on_call("GET", "/old/c", |_| Reply::ndjson("{\"resourceType\":\"Condition\",\"id\":\"of-old\"}\n"));
+            let update = of_group(named(auto("Patient,Condition"), "two"));
+            let mut ended = true;
+            let host = if killed.is_some() {
+                host.storage.kill_at(at);
+                ended = host.run_until_killed(job::export(&host, &update, std::future::pending())).is_some();
+                host.restarted()
+            } else {
+                host
+            };
+            let report = export(&host, &update).unwrap();
+            assert_eq!((report.new_patients, report.exit_status), (1, 0), "killed at {at}");
+            let state = metadata(&host, "002.two");
+            assert_eq!(state["done"]["Condition"], "2026-02-01T00:00:00+00:00", "killed at {at}: the watermark stays");
+            assert_eq!(state["complete"], true, "killed at {at}");
+            let mut rows: Vec<String> = host
+                .storage
+                .paths()
+                .iter()
+                .filter(|path| path.starts_with("002.two/Condition") && !path.contains(" -> "))
+                .flat_map(|path| host.storage.text(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+                .collect();
+            rows.sort();
+            // What changed meanwhile comes twice.
+            rows.dedup();
+            assert_eq!(
+                rows.iter().filter(|row| row.contains("of-old")).count(),
+                usize::from(!refuses),
+                "killed at {at}: {rows:?}"
+            );
+            assert_eq!(rows.iter().filter(|row| row.contains("\"new\"")).count(), 1, "killed at {at}: {rows:?}");
+            if killed.is_none() {
+                assert_eq!(host.warnings().contains(&"new-patients".to_owned()), refuses);
+                let lines: Vec<String> = host.http.seen()[asked_first..]
+                    .iter()
+                    .map(|seen| seen.line())
+                    .filter(|line| line.contains("$export"))
+                    .collect();
+                let order: Vec<bool> = lines.iter().map(|line| line.starts_with("POST")).collect();
+                assert_eq!(
+                    order,
+                    [false, true, false],
+                    "the increment, the joiners, what changed meanwhile: {lines:?}"
+                );
+                break;
+            }
+            if ended {
+                break;
+            }
+            at += 3;
+        }
+    }
 }
 
 #[test]
