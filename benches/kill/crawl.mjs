@@ -5,13 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { Failure } from '../../scripts/lib/run.mjs';
-import { factsOf } from '../parity/snapshot.mjs';
-import { ILL, differing, leftOver, rowsByType, runOurs, tornFiles, wronglyDone } from './run.mjs';
+import { ILL, comparable, differing, leftOver, rowsByType, runOurs, tornFiles, wronglyDone } from './run.mjs';
 
 const CLOCK = { since: 0, stamps: new Set() };
 const FAULTS = { pending: 1, retryAfter: '0', latency: 3, searchPage: 5 };
-/** The log has more events the oftener a run begins; what it says is parity's business. */
-const comparable = (folder) => factsOf(folder, CLOCK).filter((fact) => !fact.includes('log.ndjson'));
 
 export class CrawlKill {
   #partly = 0;
@@ -24,7 +21,7 @@ export class CrawlKill {
     for await (const { args, exit = 0 } of this.commands(folder)) {
       const { code, errors } = await runOurs(args, null);
       if (code !== exit) throw new Failure(`The undisturbed crawl ended with ${code}: ${errors}`);
-      this.#undisturbed.set(this.ill, comparable(folder));
+      this.#undisturbed.set(this.ill, comparable(folder, CLOCK));
     }
     this.#complete = rowsByType(folder);
     rmSync(folder, { recursive: true });
@@ -51,7 +48,7 @@ export class CrawlKill {
   }
 
   afterCommand(folder) {
-    return [...differing(this.#undisturbed.get(this.ill), comparable(folder)), ...leftOver(folder)];
+    return [...differing(this.#undisturbed.get(this.ill), comparable(folder, CLOCK)), ...leftOver(folder)];
   }
 
   summary() {

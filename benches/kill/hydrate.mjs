@@ -5,11 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startSandbox } from '../../node-cli/src/sandbox/index.js';
 import { Failure } from '../../scripts/lib/run.mjs';
-import { canonical, factsOf } from '../parity/snapshot.mjs';
-import { dataFiles, differing, leftOver, readRows, runOurs, tornFiles } from './run.mjs';
+import { canonical } from '../parity/snapshot.mjs';
+import { comparable, dataFiles, differing, leftOver, readRows, runOurs, tornFiles } from './run.mjs';
 
 const CLOCK = { since: 0, stamps: new Set() };
-const comparable = (folder) => factsOf(folder, CLOCK).filter((fact) => !fact.includes('log.ndjson'));
 
 export class HydrateKill {
   #partly = 0;
@@ -21,7 +20,7 @@ export class HydrateKill {
     const folder = mkdtempSync(join(tmpdir(), 'smart-fetch-kill-'));
     cpSync(this.source, folder, { recursive: true });
     await this.#must(this.#command(folder));
-    this.expected = comparable(folder);
+    this.expected = comparable(folder, CLOCK);
     this.outputs = dataFiles(folder).length;
     // Each row of an input by its id, as it was and as it will be.
     this.inputs = new Map(dataFiles(this.source).map((name) => {
@@ -75,7 +74,7 @@ export class HydrateKill {
   }
 
   afterCommand(folder) {
-    return [...differing(this.expected, comparable(folder)), ...leftOver(folder)];
+    return [...differing(this.expected, comparable(folder, CLOCK)), ...leftOver(folder)];
   }
 
   summary() {
