@@ -37,7 +37,7 @@ const NAMES = /** @type {Record<string, string>} */ ({
 });
 
 /** Those that have the name of their flag. */
-const SAME = new Set(['count', 'elements', 'kickoff', 'level', 'nickname', 'since', 'until']);
+const SAME = new Set(['count', 'elements', 'kickoff', 'level', 'nickname', 'reconcile', 'since', 'until']);
 
 /** @type {(option: string, flag: string) => string} */
 let name = (option) => option;

@@ -86,7 +86,7 @@ test('a storage is chosen by using it: OPFS, else IndexedDB, else memory with a 
   assert.match(second.reason, /IndexedDB works here.*not in private windows/);
   const last = await chosen(noOpfs + noIdb);
   assert.equal(last.storage, 'memory');
-  assert.match(last.reason, /not in private windows.*IndexedDB does not/);
+  assert.match(last.reason, /not in private windows.*IndexedDB cannot be used/);
   assert.match(last.warning, /lost when this page is closed/);
   // OPFS is there, and each write fails.
   assert.equal((await chosen("FileSystemSyncAccessHandle.prototype.write = () => { throw new DOMException('', 'UnknownError'); };")).storage, 'idb');

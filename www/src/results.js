@@ -35,6 +35,8 @@ export function leave() {
 export async function showResults(folder, { resume, remove }) {
   leave();
   const { signal } = leaving;
+  // What another folder holds is not this one's for a moment.
+  for (const id of ['by-type', 'over-time', 'sample', 'stored']) fill($(id));
   const status = await folder.status();
   const remembered = recall(folder.name);
   const { outcome, problem } = remembered ?? {};
@@ -55,7 +57,6 @@ export async function showResults(folder, { resume, remove }) {
     outcome?.deletions > 0 && ['Deletions', count(outcome.deletions)],
   ]));
   showSummary();
-  for (const id of ['by-type', 'over-time', 'sample']) fill($(id));
   $('problems-card').hidden = true;
   showFiles(folder, status);
   showHistory(status.exports);
