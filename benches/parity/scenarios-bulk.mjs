@@ -72,7 +72,7 @@ export const BULK = [
     name: 'help lists and unknown names', known: [[/^stdout: These resource types/, 'we name types beyond the usual 15 too']], steps: [
       { args: ['bulk', 'out', '--type', 'help'], stdout: true }, { args: ['export', 'out', '--type', 'help'], stdout: true },
       { args: ['crawl', 'out', '--type', 'help'], stdout: true }, { args: ['export', 'out', '--hydration-tasks', 'help'], stdout: true },
-      { args: ['hydrate', 'out', '--tasks', 'help'], stdout: true }, { args: ['hydrate', 'out', '--tasks', 'none'] },
+      { args: ['hydrate', 'out', '--tasks', 'help'], stdout: true }, { args: ['hydrate', 'out', '--tasks', 'none'], ours: 2 },
       { args: ['hydrate', 'out', '--tasks', 'foo'], ownWords: true }, { args: ['export', 'out', '--hydration-tasks', 'medication,foo'], ownWords: true },
     ],
   },

@@ -32,5 +32,5 @@ export const HYDRATE = [
     name: 'hydrate: begun by one, continued by the other', hydration: true, known, lanes: ['ppp', 'ppo', 'pop', 'poo'],
     steps: [{ args: ['bulk', 'out', ...filters] }, { args: ['hydrate', 'out', '--tasks', 'practitioner,inline'] }, { args: ['hydrate', 'out'], ...FAILED }].map((step, n) => (n === 1 ? { ...step, ...FAILED } : step)),
   },
-  { name: 'hydrate: generated data', steps: [{ args: ['bulk', 'out'] }, { args: ['hydrate', 'out'] }, { args: ['hydrate', 'none', '--tasks', 'medication'], ownWords: true }] },
+  { name: 'hydrate: generated data', steps: [{ args: ['bulk', 'out'] }, { args: ['hydrate', 'out'] }, { args: ['hydrate', 'none', '--tasks', 'medication'], ownWords: true, ours: 2 }] },
 ];
