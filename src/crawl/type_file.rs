@@ -10,7 +10,7 @@ use super::state::{CrawlState, Stage, TypeState};
 use super::watermark::Newest;
 use crate::fhir::instant;
 use crate::folder::layout::{self, PART};
-use crate::folder::{OutputFolder, RowWriter, Rows};
+use crate::folder::{OutputFolder, RowWriter, rows};
 use crate::platform::{Clock, Platform, Storage};
 use crate::{ErrorKind, Result};
 
@@ -137,7 +137,7 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
             }
             None if file.state.bytes > 0 && size != Some(file.state.bytes) => match size {
                 // Hydration puts notes into the rows.
-                Some(size) if count(storage, &file.state.file).await? == Some(file.state.resources) => {
+                Some(size) if rows::count(storage, &file.state.file).await? == Some(file.state.resources) => {
                     file.state.bytes = size;
                 }
                 // Another program has replaced it.
@@ -318,20 +318,6 @@ pub(crate) async fn beginning<S: Storage>(storage: &S, fingerprint: &str) -> Res
 /// Changes the crawl's part of the ledger.
 pub(crate) fn change<P: Platform, T>(folder: &OutputFolder<'_, P>, change: impl FnOnce(&mut CrawlState) -> T) -> T {
     folder.change_ledger(|ledger| change(ledger.crawl.get_or_insert_default()))
-}
-
-/// How many rows a file has; `None` if it is damaged.
-async fn count<S: Storage>(storage: &S, path: &str) -> Result<Option<u64>> {
-    let mut rows = Rows::open(storage, path);
-    let mut count = 0;
-    loop {
-        match rows.next().await {
-            Ok(Some(_)) => count += 1,
-            Ok(None) => return Ok(Some(count)),
-            Err(error) if error.kind == ErrorKind::Corrupt => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// The `.part` file of `name` cut back to `length`; `None` if it is not there, or not whole.

@@ -67,8 +67,7 @@ pub fn is_made_up_for(exports: &[Export], index: usize) -> bool {
     let has = |later: &Export, t: &str| {
         let is_open = !later.is_since(t) || later.metadata.text("since") == Some("auto");
         let is_of_same = later.is_of_ids() != Some(true) || later.crawled == export.crawled;
-        let is_alike = later.filters(t) == export.filters(t) && later.narrowing().eq(export.narrowing());
-        later.done(t).is_some() && is_open && is_of_same && is_alike
+        later.done(t).is_some() && is_open && is_of_same && later.is_alike(export, t)
     };
     let mut lacking = export.types().filter(|t| export.done(t).is_none()).peekable();
     lacking.peek().is_some() && lacking.all(|t| later.iter().any(|later| has(later, t)))
@@ -146,6 +145,11 @@ impl Export {
     /// What narrows a bulk export beside filters and time: some patients, some elements, an end.
     pub fn narrowing(&self) -> impl Iterator<Item = Option<&Value>> {
         ["patients", "elements", "until"].into_iter().map(|key| self.request.as_ref()?.get(key))
+    }
+
+    /// Whether the same of a type was asked for as in another export, but for the time and whose it is.
+    pub fn is_alike(&self, other: &Export, resource_type: &str) -> bool {
+        self.filters(resource_type) == other.filters(resource_type) && self.narrowing().eq(other.narrowing())
     }
 
     /// The types that were asked for.
@@ -270,8 +274,7 @@ pub(crate) fn is_needed(exports: &[Export], index: usize, resource_type: &str) -
     let lost = &exports[index];
     let is_whole = |export: &&Export| {
         export.done(resource_type).is_some()
-            && export.filters(resource_type) == lost.filters(resource_type)
-            && export.narrowing().eq(lost.narrowing())
+            && export.is_alike(lost, resource_type)
             && export.is_of_ids() == lost.is_of_ids()
     };
     let before = exports[index + 1..].iter().filter(is_whole).filter_map(|export| export.watermark(resource_type));
@@ -314,9 +317,5 @@ fn unfinished(exports: &[Export], index: usize) -> (String, bool) {
 /// Whether a later export has all of a type, as it was to be in the one in this place.
 fn has_later(exports: &[Export], index: usize, resource_type: &str) -> bool {
     let export = &exports[index];
-    exports[..index].iter().any(|later| {
-        later.done(resource_type).is_some()
-            && later.filters(resource_type) == export.filters(resource_type)
-            && later.narrowing().eq(export.narrowing())
-    })
+    exports[..index].iter().any(|later| later.done(resource_type).is_some() && later.is_alike(export, resource_type))
 }

@@ -7,10 +7,10 @@ use super::layout::{FileKind, LOG};
 use super::ledger::{FileEntry, FileState, Job, JobState, Ledger};
 use super::log;
 use super::metadata::{Kind, Metadata};
-use super::rows::Rows;
+use super::rows;
+use crate::Result;
 use crate::crawl::state::Stage;
 use crate::platform::{Platform, Storage};
-use crate::{ErrorKind, Result};
 
 /// A file that is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,15 +202,8 @@ impl Doubts {
 async fn count<S: Storage>(storage: &S, names: &[String]) -> Result<Option<u64>> {
     let mut count = 0;
     for name in names {
-        let mut rows = Rows::open(storage, name);
-        loop {
-            match rows.next().await {
-                Ok(Some(_)) => count += 1,
-                Ok(None) => break,
-                Err(error) if error.kind == ErrorKind::Corrupt => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
+        let Some(rows) = rows::count(storage, name).await? else { return Ok(None) };
+        count += rows;
     }
     Ok(Some(count))
 }

@@ -198,3 +198,17 @@ fn type_in_name(name: &str) -> Option<&str> {
     }
     found
 }
+
+/// How many rows a file has; `None` if it is damaged.
+pub(crate) async fn count<S: Storage>(storage: &S, path: &str) -> Result<Option<u64>> {
+    let mut rows = Rows::open(storage, path);
+    let mut count = 0;
+    loop {
+        match rows.next().await {
+            Ok(Some(_)) => count += 1,
+            Ok(None) => return Ok(Some(count)),
+            Err(error) if error.kind == ErrorKind::Corrupt => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+}

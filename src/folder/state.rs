@@ -290,16 +290,11 @@ pub async fn is_void<S: Storage>(storage: &S, metadata: &Metadata, ledger: &Ledg
 
 /// The paths of all files in the root, `error/` and `deleted/`, but those that describe the folder.
 async fn files<S: Storage>(storage: &S) -> Result<BTreeSet<String>> {
-    let mut paths = BTreeSet::new();
-    for folder in ["", "error", "deleted"] {
-        for entry in storage.list(folder).await? {
-            if !entry.is_dir && !entry.name.starts_with('.') && entry.name != layout::LOG {
-                let slash = if folder.is_empty() { "" } else { "/" };
-                paths.insert(format!("{folder}{slash}{}", entry.name));
-            }
-        }
-    }
-    Ok(paths)
+    let is_data = |path: &String| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        !name.starts_with('.') && name != layout::LOG
+    };
+    Ok(lost::sizes(storage).await?.into_keys().filter(is_data).collect())
 }
 
 /// Notes in the ledger what a file turned out to hold.

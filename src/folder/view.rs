@@ -202,11 +202,15 @@ async fn look<S: Storage>(storage: &S, is_run: bool) -> Result<Seen> {
     for state in ledger.crawl.iter().flat_map(|crawl| &crawl.types).filter(|state| state.bytes > 0) {
         known.insert(state.file.clone(), state.resources);
     }
-    let (mut files, mut sizes) = (Vec::new(), BTreeMap::<String, u64>::new());
+    let (mut files, mut sizes, mut all) = (Vec::new(), BTreeMap::<String, u64>::new(), lost::Sizes::new());
     for (folder, kind) in [("", FileKind::Output), ("error/", FileKind::Error), ("deleted/", FileKind::Deleted)] {
         for entry in storage.list(folder.trim_end_matches('/')).await? {
+            if entry.is_dir {
+                continue;
+            }
             let name = format!("{folder}{}", entry.name);
-            let Some(resource_type) = data_type(&entry.name).filter(|_| !entry.is_dir) else { continue };
+            all.insert(name.clone(), entry.size);
+            let Some(resource_type) = data_type(&entry.name) else { continue };
             if unclear.contains(name.as_str()) {
                 continue;
             }
@@ -219,7 +223,8 @@ async fn look<S: Storage>(storage: &S, is_run: bool) -> Result<Seen> {
     }
     let jobs = ledger.jobs.iter().map(|job| run(job, &sizes));
     let runs = jobs.chain(ledger.crawl.iter().map(crawl)).collect();
-    let found = lost::look(storage, &metadata, &ledger, How { read: false, is_run }).await?;
+    let how = How { read: false, is_run };
+    let found = lost::doubts(&metadata, &ledger, &all, how).settle(storage, how).await?;
     let mut missing = Vec::new();
     for lost in found.lost {
         missing.push(MissingFile { name: lost.name, types: lost.types });

@@ -110,8 +110,7 @@ pub fn back_to_full<'a>(history: &'a [Export], plan: &Plan, resource_type: &str,
     let is_alike = |export: &&Export| {
         export.folder != current.folder
             && is_done(export, plan, resource_type)
-            && export.filters(resource_type) == current.filters(resource_type)
-            && export.narrowing().eq(current.narrowing())
+            && export.is_alike(current, resource_type)
     };
     // Who is not among the ids that were given is not gone from what there is of all.
     let is_of_all = |export: &Export| export.is_of_ids() == Some(false) && export.done(resource_type).is_some();

@@ -15,6 +15,7 @@ use web_sys::{AbortController, RequestCache, RequestCredentials, ResponseType};
 
 use super::convert::text;
 use super::host::JsClock;
+use super::http::joined;
 use crate::platform::http::Headers;
 use crate::platform::{Body, BodyCoding, Clock, Http, HttpError, HttpErrorKind, Method, Request, Response};
 
@@ -102,15 +103,9 @@ impl Silence {
     }
 }
 
-/// The headers that the page may see. As one text, since each text that crosses costs; no name and no value holds a line break.
+/// The headers that the page may see.
 fn header_list(headers: FetchHeaders) -> Headers {
-    let flat = String::from(Array::from(&headers.into_raw()).flat(1).join("\n"));
-    let mut flat = flat.split('\n').map(str::to_owned);
-    let mut headers = Vec::new();
-    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
-        headers.push((name, value));
-    }
-    Headers(headers)
+    joined(&Array::from(&headers.into_raw()).flat(1))
 }
 
 /// The body of a response of `fetch`.

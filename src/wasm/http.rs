@@ -74,6 +74,17 @@ impl Body for JsBody {
     }
 }
 
+/// Headers out of names and values in turn. As one text, since each text that crosses costs; none holds a line break.
+pub(super) fn joined(list: &Array) -> Headers {
+    let flat = String::from(list.join("\n"));
+    let mut flat = flat.split('\n').map(str::to_owned);
+    let mut headers = Vec::new();
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        headers.push((name, value));
+    }
+    Headers(headers)
+}
+
 /// What the transport threw; without a kind it is taken for a broken connection.
 fn http_error(thrown: &JsValue) -> HttpError {
     HttpError::new(kind(thrown).unwrap_or(HttpErrorKind::Interrupted), text(thrown))
@@ -100,16 +111,9 @@ impl Transport {
             "decodedByHost" => BodyCoding::DecodedByHost,
             _ => BodyCoding::Identity,
         };
-        // As one text, since each text that crosses costs; no name and no value holds a line break.
-        let flat = String::from(head.headers().join("\n"));
-        let mut flat = flat.split('\n').map(str::to_owned);
-        let mut headers = Vec::new();
-        while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
-            headers.push((name, value));
-        }
         Ok(Response {
             status: head.status(),
-            headers: Headers(headers),
+            headers: joined(&head.headers()),
             // A transport outside of browsers sees all headers and follows no redirect.
             headers_filtered: false,
             final_url: None,

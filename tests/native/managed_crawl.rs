@@ -34,6 +34,13 @@ fn searches(host: &smart_fetch::testing::Host) -> Vec<String> {
     seen
 }
 
+/// A crawl of the patients with these ids.
+fn of_ids(ids: &[&str], config: ExportConfig) -> ExportConfig {
+    let mut config = crawl(config);
+    config.cohort.ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    config
+}
+
 #[test]
 fn a_year_of_crawls_ends_in_what_a_full_one_gives() {
     let ehr = start();
@@ -160,11 +167,6 @@ fn after_increments_only_who_is_new_counts_as_new() {
 fn an_id_that_nobody_has_holds_up_nothing_and_gets_a_history_when_it_is_known() {
     let ehr = start();
     let host = ehr.host();
-    let of_ids = |ids: &[&str], config: ExportConfig| {
-        let mut config = crawl(config);
-        config.cohort.ids = ids.iter().map(|id| (*id).to_owned()).collect();
-        config
-    };
     let ids = ["p1", "p2", "p3", "p4"];
     let report = export(&host, &of_ids(&ids, named(config(TYPES), "one"))).unwrap();
     assert_eq!((report.verdict, report.exit_status), (Verdict::Incomplete, 3));
@@ -209,11 +211,6 @@ fn a_patient_that_cannot_be_had_hides_nothing_and_is_asked_for_again() {
 fn a_cohort_that_grows_gets_the_history_of_who_is_new() {
     let ehr = start();
     let host = ehr.host();
-    let of_ids = |ids: &[&str], config: ExportConfig| {
-        let mut config = crawl(config);
-        config.cohort.ids = ids.iter().map(|id| (*id).to_owned()).collect();
-        config
-    };
     export(&host, &of_ids(&["p1"], named(config("Condition"), "one"))).unwrap();
     assert_eq!(searches(&host), ["patient=p1"]);
     ehr.at("2026-02-01T00:00:00Z");
@@ -325,11 +322,6 @@ fn a_clock_ahead_of_the_servers_and_a_copy_that_lags_lose_no_change() {
 fn a_new_patient_whose_patient_comes_late_gets_a_history() {
     let ehr = start();
     let host = ehr.host();
-    let of_ids = |ids: &[&str], config: ExportConfig| {
-        let mut config = crawl(config);
-        config.cohort.ids = ids.iter().map(|id| (*id).to_owned()).collect();
-        config
-    };
     export(&host, &of_ids(&["p1"], named(config(TYPES), "one"))).unwrap();
     // p2 and p3 are new, and p3 cannot be had.
     ehr.at("2026-02-01T00:00:00Z");

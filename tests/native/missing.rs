@@ -24,9 +24,8 @@ fn start() -> Ehr {
     ehr
 }
 
-fn crawl(mut config: ExportConfig) -> ExportConfig {
-    config.mode = ExportMode::Crawl;
-    config
+fn crawl(config: ExportConfig) -> ExportConfig {
+    in_mode(ExportMode::Crawl, config)
 }
 
 fn verified(host: &Host) -> VerifyReport {
@@ -58,6 +57,21 @@ fn assert_cured(host: &Host, ehr: &Ehr) {
     assert!(host.run(view::view(host)).unwrap().exports.last().unwrap().complete);
 }
 
+fn in_mode(mode: ExportMode, mut config: ExportConfig) -> ExportConfig {
+    config.mode = mode;
+    config
+}
+
+/// A folder with two exports of all; the second has one more Condition.
+fn exported_twice(mode: ExportMode) -> (Ehr, Host) {
+    let ehr = start();
+    let host = ehr.host();
+    export(&host, &in_mode(mode, named(config(TYPES), "one"))).unwrap();
+    ehr.at("2026-02-01T00:00:00Z").put("Condition/c4", json!({"subject": {"reference": "Patient/p1"}}));
+    export(&host, &in_mode(mode, named(config(TYPES), "two"))).unwrap();
+    (ehr, host)
+}
+
 /// The ways to lose a file.
 fn ways() -> [fn(&MemoryStorage, &str); 3] {
     [
@@ -76,15 +90,7 @@ fn ways() -> [fn(&MemoryStorage, &str); 3] {
 fn a_managed_export_fetches_again_what_was_lost_of_its_newest_run_and_calls_nothing_deleted() {
     for mode in [ExportMode::Bulk, ExportMode::Crawl] {
         for way in ways() {
-            let ehr = start();
-            let host = ehr.host();
-            let with = |mut config: ExportConfig| {
-                config.mode = mode;
-                config
-            };
-            export(&host, &with(named(config(TYPES), "one"))).unwrap();
-            ehr.at("2026-02-01T00:00:00Z").put("Condition/c4", json!({"subject": {"reference": "Patient/p1"}}));
-            export(&host, &with(named(config(TYPES), "two"))).unwrap();
+            let (ehr, host) = exported_twice(mode);
             assert_cured(&host, &ehr);
             let paths = host.storage.paths();
             let lost = paths.iter().find(|path| path.starts_with("002.two/Condition.")).unwrap();
@@ -97,7 +103,7 @@ fn a_managed_export_fetches_again_what_was_lost_of_its_newest_run_and_calls_noth
             assert!(problems(&host).iter().any(|problem| problem.starts_with(lost.as_str())), "{:?}", problems(&host));
 
             let again = host.restarted();
-            let report = export(&again, &with(named(config(TYPES), "two"))).unwrap();
+            let report = export(&again, &in_mode(mode, named(config(TYPES), "two"))).unwrap();
             assert_eq!((report.exit_status, report.gone.len(), report.folder.as_str()), (0, 0, "002.two"));
             assert_cured(&again, &ehr);
         }
@@ -172,9 +178,8 @@ fn damage_that_only_reading_shows_is_cured_by_following_the_advice() {
         let ehr = start();
         let host = ehr.host();
         let with = |mut config: ExportConfig| {
-            config.mode = mode;
             config.bulk.compress = true;
-            config
+            in_mode(mode, config)
         };
         export(&host, &with(named(config(TYPES), "one"))).unwrap();
         ehr.at("2026-02-01T00:00:00Z");
@@ -245,21 +250,13 @@ fn repairing_survives_a_kill_at_every_moment() {
     for mode in [ExportMode::Bulk, ExportMode::Crawl] {
         let mut at = 1;
         loop {
-            let ehr = start();
-            let host = ehr.host();
-            let with = |mut config: ExportConfig| {
-                config.mode = mode;
-                config
-            };
-            export(&host, &with(named(config(TYPES), "one"))).unwrap();
-            ehr.at("2026-02-01T00:00:00Z").put("Condition/c4", json!({"subject": {"reference": "Patient/p1"}}));
-            export(&host, &with(named(config(TYPES), "two"))).unwrap();
+            let (ehr, host) = exported_twice(mode);
             let paths = host.storage.paths();
             let lost = paths.iter().find(|path| path.starts_with("002.two/Condition.")).unwrap();
             host.storage.take(lost);
             let killed = host.restarted();
             killed.storage.kill_at(at);
-            let config = with(named(config(TYPES), "two"));
+            let config = in_mode(mode, named(config(TYPES), "two"));
             let ended = killed.run_until_killed(job::export(&killed, &config, std::future::pending()));
             killed.storage.revive();
             if ended.is_some() {
