@@ -176,16 +176,16 @@ impl<P: Platform> Chain<'_, '_, P> {
             entries += page.resources.len() as u64;
             total = page.total.or(total);
             let Some(next) = page.next.as_ref().filter(|next| !next.is_empty()) else {
-                let url = redact::url(&reply.url);
+                let url = || redact::url(&reply.url);
                 let warning = match total {
                     Some(total) if total <= entries => None,
                     Some(total) => {
-                        let what = format!("{url} announced {total} resources, but its pages held {entries}.");
+                        let what = format!("{} announced {total} resources, but its pages held {entries}.", url());
                         Some(("total-mismatch", what))
                     }
-                    None => {
-                        page.next.map(|_| ("next-link", format!("A page of {url} has a next link without an address.")))
-                    }
+                    None => page
+                        .next
+                        .map(|_| ("next-link", format!("A page of {} has a next link without an address.", url()))),
                 };
                 self.harvest.warning = warning.or(self.harvest.warning.take());
                 return Ok(());

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::fhir::outcome;
-use crate::fhir::raw::{self, Raw, Walker};
+use crate::fhir::raw::{self, Raw};
+use crate::fhir::walk::Walker;
 
 /// A resource of a page, and what is looked up in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,57 +36,66 @@ impl<'a> Page<'a> {
     /// Reads a page; `created` is the element with the date of creation. An error is the end of a sentence that began with
     /// "The server sent".
     pub fn read(body: &'a [u8], created: Option<&str>) -> Result<Self, String> {
-        let shown = || outcome::readable(body).unwrap_or_else(|| "nothing".to_owned());
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        match raw::check(body) {
-            Ok(kind) if kind == "Bundle" => {}
-            Ok(_) => return Err(format!("something that is no Bundle: {}", shown())),
-            Err(why) => return Err(format!("something that is no FHIR resource ({why}): {}", shown())),
-        }
         let mut page = Self::default();
+        if page.walk(body, created).is_some() {
+            return Ok(page);
+        }
+        let shown = outcome::readable(body).unwrap_or_else(|| "nothing".to_owned());
+        match raw::check(body) {
+            Ok(_) => Err(format!("something that is no Bundle: {shown}")),
+            Err(why) => Err(format!("something that is no FHIR resource ({why}): {shown}")),
+        }
+    }
+
+    /// `None` if it is no Bundle, or no JSON.
+    fn walk(&mut self, body: &'a [u8], created: Option<&str>) -> Option<()> {
         let mut walker = Walker::new(body);
-        walker.object();
-        while let Some(key) = walker.key() {
+        let mut is_bundle = false;
+        if !walker.object() {
+            return None;
+        }
+        while let Some(key) = walker.key()? {
             match key {
                 b"\"entry\"" if walker.array() => {
-                    page.resources.reserve(32);
-                    while walker.item() {
-                        page.entry(&mut walker, created);
+                    self.resources.reserve(32);
+                    while walker.item()? {
+                        self.entry(&mut walker, created)?;
                     }
                 }
                 b"\"link\"" => {
-                    let Some(links) = walker.value() else { break };
+                    let links = walker.value()?;
                     let next = |link: &Raw<'a>| link.get("relation").is_some_and(|relation| relation.is_text("next"));
                     let url = |link: Raw<'a>| link.get("url").and_then(Raw::text).unwrap_or_default();
-                    page.next = links.items().find(next).map(url);
+                    self.next = links.items().find(next).map(url);
                 }
                 b"\"total\"" => {
-                    let total = walker.value().and_then(|value| std::str::from_utf8(value.bytes()).ok());
-                    page.total = total.and_then(|total| total.parse().ok());
+                    let total = std::str::from_utf8(walker.value()?.bytes()).ok();
+                    self.total = total.and_then(|total| total.parse().ok());
                 }
+                b"\"resourceType\"" => is_bundle = walker.value()?.is_text("Bundle"),
                 _ => {
-                    walker.value();
+                    walker.value()?;
                 }
             }
         }
-        Ok(page)
+        (is_bundle && walker.is_at_end()).then_some(())
     }
 
     /// Reads the entry that comes next.
-    fn entry(&mut self, walker: &mut Walker<'a>, created: Option<&str>) {
+    fn entry(&mut self, walker: &mut Walker<'a>, created: Option<&str>) -> Option<()> {
         if !walker.object() {
-            walker.value();
-            return;
+            walker.value()?;
+            return Some(());
         }
-        while let Some(key) = walker.key() {
+        while let Some(key) = walker.key()? {
             let start = walker.place();
             if key != b"\"resource\"" || !walker.object() {
-                walker.value();
+                walker.value()?;
                 continue;
             }
             let (mut kind, mut id, mut meta, mut date) = (None, None, None, None);
-            while let Some(key) = walker.key() {
-                let value = walker.value();
+            while let Some(key) = walker.key()? {
+                let value = Some(walker.value()?);
                 match key {
                     b"\"resourceType\"" => kind = value,
                     b"\"id\"" => id = value,
@@ -96,6 +106,7 @@ impl<'a> Page<'a> {
             }
             self.resources.push(Found { resource: walker.since(start), kind, id, meta, created: date });
         }
+        Some(())
     }
 }
 

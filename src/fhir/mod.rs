@@ -8,3 +8,4 @@ pub mod outcome;
 pub mod raw;
 pub mod reference;
 pub mod resource_type;
+pub mod walk;

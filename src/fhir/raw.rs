@@ -19,6 +19,11 @@ impl<'a> Raw<'a> {
         Self(without_bom(text).trim_ascii())
     }
 
+    /// A value that was seen to be one, and to have nothing around it.
+    pub(super) fn checked(value: &'a [u8]) -> Self {
+        Self(value)
+    }
+
     /// The text, byte for byte.
     pub fn bytes(self) -> &'a [u8] {
         self.0
@@ -99,90 +104,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-fn without_bom(text: &[u8]) -> &[u8] {
+pub(super) fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
-}
-
-/// Goes through valid JSON once, from left to right, into those objects and arrays that matter: what a search brings is large, and
-/// each look at it from the outside costs as much as checking it.
-pub struct Walker<'a> {
-    text: &'a [u8],
-    rest: Members<'a>,
-}
-
-impl<'a> Walker<'a> {
-    /// Before the value in `text`.
-    pub fn new(text: &'a [u8]) -> Self {
-        Self { text, rest: Members(text) }
-    }
-
-    /// Goes into the object that comes next; false if something else does.
-    #[inline(always)]
-    pub fn object(&mut self) -> bool {
-        self.open(b'{')
-    }
-
-    /// Goes into the array that comes next; false if something else does.
-    #[inline(always)]
-    pub fn array(&mut self) -> bool {
-        self.open(b'[')
-    }
-
-    #[inline(always)]
-    fn open(&mut self, bracket: u8) -> bool {
-        self.rest.0 = without_space(self.rest.0);
-        match self.rest.0 {
-            [first, inside @ ..] if *first == bracket => {
-                self.rest.0 = inside;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The next key of the object at hand, with its quotes; its value comes next. `None` after the last one: the object is left.
-    #[inline(always)]
-    pub fn key(&mut self) -> Option<&'a [u8]> {
-        if !self.item() {
-            return None;
-        }
-        let key = self.rest.value()?;
-        self.rest.colon()?;
-        Some(key.0)
-    }
-
-    /// Whether another item of the array (or key of the object) at hand comes; if not, it is left.
-    #[inline(always)]
-    pub fn item(&mut self) -> bool {
-        let mut rest = without_space(self.rest.0);
-        if let [b',', after @ ..] = rest {
-            rest = without_space(after);
-        }
-        let (rest, more) = match rest {
-            [b']' | b'}', after @ ..] => (after, false),
-            _ => (rest, !rest.is_empty()),
-        };
-        self.rest.0 = rest;
-        more
-    }
-
-    /// Passes over the value that comes next.
-    #[inline(always)]
-    pub fn value(&mut self) -> Option<Raw<'a>> {
-        self.rest.value()
-    }
-
-    /// How far we are; for [`Walker::since`].
-    #[inline(always)]
-    pub fn place(&self) -> usize {
-        self.text.len() - self.rest.0.len()
-    }
-
-    /// What was passed since `place`.
-    #[inline(always)]
-    pub fn since(&self, place: usize) -> Raw<'a> {
-        Raw(self.text[place..self.place()].trim_ascii())
-    }
 }
 
 /// What is left of the inside of an object or array.
@@ -309,6 +232,8 @@ pub fn check(document: &[u8]) -> Result<String, String> {
 struct Verdict(Option<Result<String, String>>);
 
 impl Lines for Verdict {
+    const TEXT: bool = false;
+
     fn resource(&mut self, kind: &str, _text: Option<&[u8]>) {
         self.0 = Some(Ok(kind.to_owned()));
     }

@@ -8,7 +8,7 @@
 use super::scan::string_run;
 
 /// Deepest nesting; FHIR's own is far below. Bounds what a hostile line can make us hold.
-const MAX_DEPTH: u32 = 512;
+pub(crate) const MAX_DEPTH: u32 = 512;
 
 /// Longest raw text of a key or type that is looked at: `resourceType` with every character escaped has 72.
 const MAX_TOKEN: usize = 512;
@@ -18,6 +18,9 @@ pub(super) const MAX_CAPTURE: usize = 1 << 20;
 
 /// Takes what the validator finds, line by line.
 pub(crate) trait Lines {
+    /// Whether the text of lines is wanted: a line that does not come in one piece is copied for it.
+    const TEXT: bool = true;
+
     /// A line that holds a resource. `text` is the line (without its newline) if it is not longer than [`MAX_CAPTURE`].
     fn resource(&mut self, kind: &str, text: Option<&[u8]>);
 
@@ -336,7 +339,7 @@ impl Validator {
             }
         }
         self.state = state;
-        self.keep(&chunk[token_from..], &chunk[line_from..]);
+        self.keep(&chunk[token_from..], &chunk[line_from..], L::TEXT);
     }
 
     /// Ends the file. False if its last line has no newline and is not a whole object: the file is torn.
@@ -369,12 +372,12 @@ impl Validator {
     }
 
     /// Keeps what later chunks will need of this one: the pieces of the watched string and of the line.
-    fn keep(&mut self, token: &[u8], line: &[u8]) {
+    fn keep(&mut self, token: &[u8], line: &[u8], text: bool) {
         self.line_before += line.len() as u64;
         if self.watch != Watch::Nothing && matches!(self.state, State::Text | State::Escape | State::Hex(_)) {
             extend(&mut self.token, token, MAX_TOKEN);
         }
-        if self.state != State::Skip {
+        if text && self.state != State::Skip {
             extend(&mut self.text, line, MAX_CAPTURE);
         }
     }
@@ -500,6 +503,8 @@ impl Validator {
 struct Ignore;
 
 impl Lines for Ignore {
+    const TEXT: bool = false;
+
     fn resource(&mut self, _kind: &str, _text: Option<&[u8]>) {}
     fn bad(&mut self, _line: u64, _first: u8, _reason: String) {}
 }

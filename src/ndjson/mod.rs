@@ -30,7 +30,7 @@ pub use check::Expect;
 pub use decode::Decoder;
 pub use gzip::gzip;
 pub(crate) use gzip::{Gzip, gunzip};
-pub(crate) use json::{Lines, Validator};
+pub(crate) use json::{Lines, MAX_DEPTH, Validator};
 pub(crate) use scan::string_run;
 pub use transfer::{InPlace, transfer};
 pub use verify::check_file;

@@ -45,6 +45,8 @@ enum Verdict {
 }
 
 impl Lines for Verdict {
+    const TEXT: bool = false;
+
     fn resource(&mut self, kind: &str, _text: Option<&[u8]>) {
         *self = Self::Resource(kind.to_owned());
     }
