@@ -24,6 +24,11 @@ import { StorageError } from '../errors.js';
  * @property {(reason: string) => void} onEnd the worker ended
  */
 
+/** Texts are of one length, or little more. */
+const ROUND = 64 * 1024;
+/** Longer ones are a rare thing, and their memory goes. */
+const MAX_SPARE = 1024 * 1024;
+
 class Member {
   /** @type {Map<number, Running>} */
   running = new Map();
@@ -38,6 +43,8 @@ export class TransferPool {
   #nextId = 0;
   /** @type {Set<Member>} */
   #members = new Set();
+  /** @type {ArrayBuffer[]} memory for the next texts: new memory costs more than what is written into it */
+  #spare = [];
 
   /**
    * @param {number} size workers at most
@@ -114,8 +121,11 @@ export class TransferPool {
     }));
     // The job may have ended for another reason.
     made.catch(() => {});
-    const copy = text.slice();
-    member.port?.post({ type: 'gzip', id, text: copy }, [copy.buffer]);
+    const spare = this.#spare.pop();
+    const buffer = spare && spare.byteLength >= text.length ? spare : new ArrayBuffer(Math.ceil(text.length / ROUND) * ROUND);
+    const copy = new Uint8Array(buffer, 0, text.length);
+    copy.set(text);
+    member.port?.post({ type: 'gzip', id, text: copy }, [buffer]);
     return made;
   }
 
@@ -130,6 +140,7 @@ export class TransferPool {
       this.#onEnd(member, reply.message);
       return;
     }
+    if (reply.type === 'member' && reply.text.length <= MAX_SPARE) this.#spare.push(/** @type {ArrayBuffer} */ (reply.text.buffer));
     const running = member.running.get(reply.id);
     if (!running) return;
     if (reply.type === 'progress') {
@@ -175,5 +186,6 @@ export class TransferPool {
   close() {
     for (const member of this.#members) member.port?.terminate();
     this.#members.clear();
+    this.#spare = [];
   }
 }

@@ -7,7 +7,7 @@
  *
  * @typedef {{ type: 'progress', id: number, received: number, resources: number }
  *   | { type: 'outcome', id: number, outcome: import('../host.d.ts').TransferOutcome }
- *   | { type: 'member', id: number, member: Uint8Array }
+ *   | { type: 'member', id: number, member: Uint8Array, text: Uint8Array }
  *   | { type: 'failed', id: number, error: unknown }
  *   | { type: 'panic', message: string }} Reply
  */

@@ -50,7 +50,8 @@ export function serve(core, host, post) {
   function gzip(id, text) {
     try {
       const member = core.gzip(text);
-      post({ type: 'member', id, member }, [/** @type {ArrayBuffer} */ (member.buffer)]);
+      // The text goes back, so that its memory serves again.
+      post({ type: 'member', id, member, text }, [/** @type {ArrayBuffer} */ (member.buffer), /** @type {ArrayBuffer} */ (text.buffer)]);
     } catch (error) {
       post({ type: 'failed', id, error });
     }

@@ -163,7 +163,9 @@ impl<'a, S: Storage> RowWriter<'a, S> {
             && self.encoder.is_none()
             && let Some(member) = self.storage.gzip(&self.rows)
         {
-            self.members.push_back((member, std::mem::take(&mut self.rows)));
+            // As much again: grown bit by bit, it would be copied each time, and become twice as large.
+            let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(MEMBER + BATCH));
+            self.members.push_back((member, rows));
             return self.settle(MEMBERS).await;
         }
         self.encode();
