@@ -28,20 +28,26 @@ export interface Transport {
   /**
    * Starts a request and returns at once.
    * @param url sent byte for byte
-   * @param headers names and values in turn
+   * @param headers names and values in turn, with line breaks between: each text that crosses costs
    * @param timeoutMillis longest silence: until the headers come, and between two chunks
+   * @param wake called with `number` once there is an answer, where the last thing that the exchange gave was `undefined`; not after
+   *   `abort`
    */
-  send(method: string, url: string, headers: string[], body: Uint8Array | undefined, timeoutMillis: number): Exchange;
+  send(
+    method: string, url: string, headers: string, body: Uint8Array | undefined, timeoutMillis: number, wake: (number: number) => void, number: number,
+  ): Exchange;
   /** Closes idle connections and breaks all others. */
   close(): void;
 }
 
 /** A request under way. */
 export interface Exchange {
-  /** Resolves when the headers are there. */
-  response(): Promise<Head>;
-  /** The next bytes of the body, never none; `undefined` at a proper end, an error at any other. One call at a time. */
-  chunk(): Soon<Uint8Array | undefined>;
+  /** Status and headers; `undefined` if they are still to come. */
+  head(): Head | undefined;
+  /** The next bytes of the body, never none; `undefined` if they are still to come, `null` at a proper end, an error at any other. */
+  chunk(): Uint8Array | null | undefined;
+  /** The core has copied `Head.body`, whose memory may serve again. */
+  taken(): void;
   /** Breaks it off. */
   abort(): void;
 }
@@ -49,10 +55,12 @@ export interface Exchange {
 /** Status and headers of a response. */
 export interface Head {
   status: number;
-  /** Names and values in turn, as sent, repeated ones included. */
-  headers: string[];
-  /** What the transport has done to the body. */
-  coding: 'identity' | 'gzip' | 'decodedByHost';
+  /** Names and values in turn, with line breaks between, as sent, repeated ones included. */
+  headers: string;
+  /** Whether the body is gzip, as it was sent. */
+  gzip: boolean;
+  /** The whole body, where it has come by now: then there is nothing to ask for with `chunk`. */
+  body?: Uint8Array;
 }
 
 /** What a path is. */

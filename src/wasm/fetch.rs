@@ -15,7 +15,7 @@ use web_sys::{AbortController, RequestCache, RequestCredentials, ResponseType};
 
 use super::convert::text;
 use super::host::JsClock;
-use super::http::joined;
+use super::http::headers;
 use crate::platform::http::Headers;
 use crate::platform::{Body, BodyCoding, Clock, Http, HttpError, HttpErrorKind, Method, Request, Response};
 
@@ -104,8 +104,8 @@ impl Silence {
 }
 
 /// The headers that the page may see.
-fn header_list(headers: FetchHeaders) -> Headers {
-    joined(&Array::from(&headers.into_raw()).flat(1))
+fn header_list(list: FetchHeaders) -> Headers {
+    headers(&String::from(Array::from(&list.into_raw()).flat(1).join("\n")))
 }
 
 /// The body of a response of `fetch`.

@@ -8,7 +8,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::convert::{from_js, settle, text, to_js};
 use super::fetch::Fetch;
-use super::http::{HostHttp, Transport};
+use super::http::{GivenHttp, HostHttp, Transport};
 use super::storage::{Folder, JsStorage};
 use super::transfers::{HostTransfers, Pool};
 use crate::event::Event;
@@ -151,7 +151,10 @@ impl JsPlatform {
     /// The seams of `host`; what it lacks is made up for: `fetch` for HTTP, no keys, transfers in place.
     pub(super) fn new(host: Host) -> Self {
         let clock = host.clock();
-        let http = host.http().map_or_else(|| HostHttp::Fetch(Fetch::new(clock.clone())), HostHttp::Given);
+        let http = host.http().map_or_else(
+            || HostHttp::Fetch(Fetch::new(clock.clone())),
+            |transport| HostHttp::Given(GivenHttp::new(transport)),
+        );
         let storage = JsStorage::new(host.storage(), host.transfers());
         let source = host.source().map(|folder| JsStorage::new(folder, None));
         let transfers = host.transfers().map_or_else(

@@ -10,13 +10,15 @@ import { httpContract } from './http-contract.mjs';
 import { certFile, serveProxy, serveTls } from './servers.mjs';
 
 describe('node', () => httpContract({ test, createHttp }));
+// Where there is a proxy, undici speaks to whom it is not for, too.
+describe('node, with a proxy', () => httpContract({ test, createHttp: (env) => createHttp({ HTTP_PROXY: 'http://127.0.0.1:1', HTTPS_PROXY: 'http://127.0.0.1:1', NO_PROXY: '.invalid', ...env }) }));
 
 /** Fetches a URL in a new process that trusts the test certificate; resolves to what it prints. */
 async function fetchTrusting(url, env = {}) {
   const code = `
     import { createHttp } from ${JSON.stringify(new URL('../../pkg-template/http/node.js', import.meta.url).href)};
-    const exchange = (await createHttp()).send('GET', process.argv[1], [], undefined, 5000);
-    try { await exchange.response(); console.log(Buffer.from(await exchange.chunk()).toString()); }
+    import { fetchAll } from ${JSON.stringify(new URL('./http-contract.mjs', import.meta.url).href)};
+    try { console.log((await fetchAll(await createHttp(), process.argv[1])).body.toString()); process.exit(); }
     catch (error) { console.log(error.kind + ': ' + error.message); }`;
   const args = ['--input-type=module', '-e', code, url];
   const child = spawn(process.execPath, args, { env: { ...process.env, NODE_EXTRA_CA_CERTS: certFile, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
