@@ -58,14 +58,14 @@ pub struct ManagedFolder<'p, P: Platform> {
 }
 
 impl<'p, P: Platform> ManagedFolder<'p, P> {
-    /// Locks the folder. Writes nothing.
+    /// Locks the folder.
     ///
     /// # Errors
     /// `Locked` if another job has it; `Mismatch` if it is a folder of another kind.
     pub async fn open(platform: &'p P) -> Result<Self> {
         // A first look, so that a folder that is none of ours is left as it is.
         Metadata::load(platform.storage(), Kind::Managed).await?;
-        let lock = platform.storage().lock().await?;
+        let lock = metadata::lock(platform.storage()).await?;
         let metadata = Metadata::load(platform.storage(), Kind::Managed).await?;
         Ok(Self { platform, metadata, _lock: lock })
     }

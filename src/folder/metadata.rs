@@ -200,17 +200,29 @@ async fn read_map<S: Storage>(storage: &S) -> Result<(Map<String, Value>, Lists)
     }
 }
 
+/// What is to become `.metadata`.
+const TEMPORARY: &str = ".metadata.tmp";
+
 /// Writes `.metadata`: temporary file, flush, rename.
 pub async fn write<P: Platform>(platform: &P, pieces: Vec<String>) -> Result<()> {
     let storage = platform.storage();
-    let temporary = format!("{METADATA}.tmp");
-    let mut file = storage.open(&temporary, WriteMode::Create).await?;
+    let mut file = storage.open(TEMPORARY, WriteMode::Create).await?;
     for piece in pieces {
         file.write(piece.as_bytes()).await?;
     }
     file.flush().await?;
     file.close().await?;
-    Ok(storage.rename(&temporary, METADATA).await?)
+    Ok(storage.rename(TEMPORARY, METADATA).await?)
+}
+
+/// Locks the folder, and removes what a killed job left of a state that it was writing: who has nothing to do writes none.
+///
+/// # Errors
+/// `Locked` if another job has it.
+pub async fn lock<S: Storage>(storage: &S) -> Result<S::Lock> {
+    let lock = storage.lock().await?;
+    storage.remove(TEMPORARY).await?;
+    Ok(lock)
 }
 
 /// Reads a whole small file.

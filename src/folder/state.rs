@@ -41,7 +41,7 @@ impl<'p, P: Platform> OutputFolder<'p, P> {
             ErrorKind::Corrupt => Ok(()),
             _ => Err(error),
         })?;
-        let lock = platform.storage().lock().await?;
+        let lock = metadata::lock(platform.storage()).await?;
         // Read again under the lock: the job that had it may have written, even where there was nothing before.
         let mut metadata = Metadata::load(platform.storage(), Kind::Output).await?;
         let ledger = Ledger::load(&mut metadata)?;

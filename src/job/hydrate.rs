@@ -10,7 +10,7 @@ use crate::auth::ScopeRequest;
 use crate::config::HydrateConfig;
 use crate::event::{Event, Phase};
 use crate::fhir;
-use crate::folder::{Ledger, Metadata, present};
+use crate::folder::{Ledger, Metadata, metadata, present};
 use crate::http::Client;
 use crate::hydrate::tasks::{self, Kind, Task};
 use crate::hydrate::{Run, TaskReport};
@@ -156,7 +156,7 @@ async fn run<P: Platform>(
     let client = Client::new(platform, &config.server.for_reads(), scopes(config)?)?;
     // Where there is nothing to read, nothing is written, not even a folder for the lock.
     let is_empty = source.list("").await?.is_empty();
-    let _lock = if is_empty { None } else { Some(platform.storage().lock().await?) };
+    let _lock = if is_empty { None } else { Some(metadata::lock(platform.storage()).await?) };
     platform.observer().event(Event::Phase { phase: Phase::Discover });
     let capability = fhir::metadata::read(&client).await;
     platform.observer().event(Event::Phase { phase: Phase::Hydrate });

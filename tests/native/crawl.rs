@@ -117,6 +117,17 @@ pub fn no_faults(_: &str, _: &str, _: u32) -> Option<Reply> {
 }
 
 #[test]
+fn what_a_kill_left_of_the_state_goes_even_if_nothing_is_left_to_do() {
+    let host = Host::new();
+    serve(&host, 3, no_faults);
+    crawl(&host, &config(3, &["Condition"])).unwrap();
+    let again = host.restarted();
+    again.storage.put(".metadata.tmp", "half");
+    assert_eq!(crawl(&again, &config(3, &["Condition"])).unwrap().exit_status, 0);
+    assert_eq!(leftovers(&again), [""; 0]);
+}
+
+#[test]
 fn a_crawl_by_ids_brings_patients_and_their_data() {
     let host = Host::new();
     serve(&host, 30, no_faults);

@@ -452,6 +452,17 @@ fn a_kill_at_every_storage_call_damages_nothing_and_costs_no_more_than_the_last_
 }
 
 #[test]
+fn what_a_kill_left_of_the_state_goes_even_if_nothing_is_left_to_do() {
+    let host = Host::new();
+    server(&host, &[resource("Medication", "m")]);
+    put(&host, "Medication.001.ndjson", &[resource("Medication", "m")]);
+    host.storage.put(".metadata", json!({"kind": "output"}).to_string());
+    host.storage.put(".metadata.tmp", "half");
+    assert_eq!(hydrate(&host, &config("medication")).unwrap().exit_status, 0);
+    assert_eq!(host.storage.paths(), [".metadata", "Medication.001.ndjson"]);
+}
+
+#[test]
 fn searched_roles_are_read_page_by_page_and_only_once() {
     let host = Host::new();
     server(&host, &[]);
