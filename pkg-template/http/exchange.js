@@ -140,6 +140,8 @@ export class Exchange {
 
   end() {
     this.#ended = true;
+    // The connection may be another's by now.
+    this.#paused = false;
   }
 
   /** @param {Error} error */

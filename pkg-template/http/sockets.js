@@ -32,6 +32,7 @@ export class Sockets {
   #toWrite = [];
   /** @type {Buffer[]} to read into: new memory costs more than what is read into it */
   #buffers = [];
+  #closed = false;
 
   /**
    * @param {string} method
@@ -46,7 +47,9 @@ export class Sockets {
     const exchange = new Exchange(wake, number);
     try {
       const request = requestOf(method, url, headers, body, timeout);
-      (this.#take(request.origin) ?? this.#open(request.origin)).send(request, exchange);
+      const kept = this.#take(request.origin);
+      if (kept) kept.send(request, exchange);
+      else this.sendAnew(request, exchange);
     } catch (error) {
       exchange.fail(transportError(error));
     }
@@ -54,6 +57,7 @@ export class Sockets {
   }
 
   close() {
+    this.#closed = true;
     for (const connection of this.#all) connection.destroy();
   }
 
@@ -67,20 +71,20 @@ export class Sockets {
     return undefined;
   }
 
-  /** @param {string} origin */
-  #open(origin) {
-    const connection = new Connection(this, origin);
-    this.#all.add(connection);
-    return connection;
-  }
-
   /**
-   * Sends once more, over a connection that nobody has used.
+   * Sends over a connection that nobody has used.
    * @param {Request} request
    * @param {Exchange} exchange
    */
-  again(request, exchange) {
-    this.#open(request.origin).send(request, exchange);
+  sendAnew(request, exchange) {
+    if (this.#closed) return exchange.fail(closed());
+    try {
+      const connection = new Connection(this, request.origin);
+      this.#all.add(connection);
+      connection.send(request, exchange);
+    } catch (error) {
+      exchange.fail(transportError(error));
+    }
   }
 
   /**
@@ -134,9 +138,13 @@ class Connection {
   #exchange;
   /** @type {ResponseReader | undefined} */
   #reader;
+  /** Whether the request has been written, or part of it. */
+  #sent = false;
   #buffer;
-  /** @type {Buffer | undefined} what the last read brought of the body */
-  #piece;
+  /** What the last read brought of the body: from here in the buffer … */
+  #from = 0;
+  /** … to here. */
+  #to = 0;
   /** Responses so far. */
   #served = 0;
   #timeout = 0;
@@ -155,7 +163,7 @@ class Connection {
     this.#buffer = sockets.buffer();
     const options = {
       host,
-      port: Number(port) || (isTls ? 443 : 80),
+      port: port === '' ? (isTls ? 443 : 80) : Number(port),
       ...CONNECT,
       onread: { buffer: () => this.#buffer, callback: (/** @type {number} */ length) => this.#onRead(this.#buffer.subarray(0, length)) },
     };
@@ -188,13 +196,8 @@ class Connection {
   send(request, exchange) {
     this.#request = request;
     this.#exchange = exchange;
-    this.#reader = new ResponseReader({
-      head: (head) => exchange.begin(head),
-      data: (bytes) => {
-        this.#keepPiece(exchange);
-        this.#piece = bytes;
-      },
-    });
+    this.#reader = new ResponseReader({ head: (head) => exchange.begin(head), data: (bytes) => this.#gather(bytes) });
+    this.#sent = false;
     exchange.resume = () => {
       this.#socket.setTimeout(this.#timeout);
       this.#socket.resume();
@@ -205,12 +208,14 @@ class Connection {
       this.#timeout = request.timeout;
       if (!this.#connecting) this.#socket.setTimeout(this.#timeout);
     }
-    this.#sockets.soon(() => this.#write(request));
+    // Not a byte before it is known who the server is: then `#onConnect` writes.
+    if (!this.#connecting) this.#sockets.soon(() => this.#write(request));
   }
 
   /** @param {Request} request */
   #write(request) {
     if (this.#socket.destroyed) return;
+    this.#sent = true;
     if (request.body) {
       this.#socket.cork();
       this.#socket.write(request.head, 'latin1');
@@ -232,6 +237,7 @@ class Connection {
     clearTimeout(this.#connecting);
     this.#connecting = undefined;
     this.#socket.setTimeout(this.#timeout);
+    if (this.#request) this.#write(this.#request);
   }
 
   /**
@@ -240,9 +246,9 @@ class Connection {
    */
   #onRead(bytes) {
     const [exchange, reader] = [this.#exchange, this.#reader];
-    if (!exchange || !reader) {
-      // Nobody asked.
-      this.destroy();
+    if (!exchange || !reader || !this.#sent) {
+      // Nobody asked: whatever this answers, it is not what is asked next.
+      this.#onGone(closed());
       return false;
     }
     try {
@@ -259,12 +265,28 @@ class Connection {
   }
 
   /**
+   * Chunks of one read are moved together, over what stood between them.
+   * @param {Buffer} bytes in the buffer
+   */
+  #gather(bytes) {
+    const from = bytes.byteOffset - this.#buffer.byteOffset;
+    if (this.#to === 0) this.#from = this.#to = from;
+    else this.#buffer.copyWithin(this.#to, from, from + bytes.length);
+    this.#to += bytes.length;
+  }
+
+  #piece() {
+    const piece = this.#buffer.subarray(this.#from, this.#to);
+    this.#from = this.#to = 0;
+    return piece;
+  }
+
+  /**
    * What was read is the exchange's, since the next read goes to the same place.
    * @param {Exchange} exchange
    */
   #keepPiece(exchange) {
-    if (this.#piece) exchange.data(Buffer.from(this.#piece));
-    this.#piece = undefined;
+    if (this.#to > 0) exchange.data(Buffer.from(this.#piece()));
   }
 
   /**
@@ -272,11 +294,10 @@ class Connection {
    * @param {Exchange} exchange
    */
   #lendPiece(exchange) {
-    const [piece, buffer] = [this.#piece, this.#buffer];
-    this.#piece = undefined;
-    if (!piece) return;
+    if (this.#to === 0) return;
+    const buffer = this.#buffer;
+    exchange.lend(this.#piece(), () => this.#sockets.giveBuffer(buffer));
     this.#buffer = this.#sockets.buffer();
-    exchange.lend(piece, () => this.#sockets.giveBuffer(buffer));
   }
 
   /**
@@ -320,15 +341,17 @@ class Connection {
   /** @param {TransportError} error */
   #onGone(error) {
     const [request, exchange, reader] = [this.#request, this.#exchange, this.#reader];
+    // It may be the session that the server does not like.
+    if (this.#connecting) this.#sockets.sessions.delete(this.origin);
     this.#request = undefined;
     this.#exchange = undefined;
     this.#reader = undefined;
     this.destroy();
     if (!request || !exchange || exchange.over) return;
     // A kept connection that the server closed just before the request came: RFC 9112 §9.3.1 lets clients send a GET
-    // again at once. Anything else is the core's to retry.
-    const isStale = this.#served > 0 && !reader?.begun && error.kind === 'interrupted';
-    if (isStale && request.method === 'GET') this.#sockets.again(request, exchange);
+    // again at once, and whatever has not been sent. Anything else is the core's to retry.
+    const isStale = request.method === 'GET' && !reader?.begun && error.kind === 'interrupted';
+    if (this.#served > 0 && (isStale || !this.#sent)) this.#sockets.sendAnew(request, exchange);
     else exchange.fail(error);
   }
 }
