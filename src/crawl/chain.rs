@@ -1,8 +1,10 @@
 //! The searches of one patient and type, page after page.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::page::{Found, Page};
+use super::scope::{Ignored, Scope};
 use super::watermark::{Newest, created_element};
 use crate::fhir::outcome::{Issue, Outcome};
 use crate::fhir::raw::{Raw, check, compact};
@@ -47,6 +49,8 @@ pub struct Harvest {
     pub issues: Vec<Issue>,
     /// What the user should know of, by its code: next links in a circle, fewer resources than announced.
     pub warning: Option<(&'static str, String)>,
+    /// That the server answers for anybody; then there is a problem, too.
+    pub ignored: Option<Ignored>,
     /// Why it is not all; then the rows are not to be used.
     pub problem: Option<Problem>,
 }
@@ -77,6 +81,18 @@ pub struct Chains<'a, 'p, P: Platform> {
     pub client: &'a Client<'p, P>,
     /// The type that is searched for.
     pub resource_type: &'a str,
+    /// Whose resources are searched for, if not Patients.
+    pub asked: Option<Asked<'a>>,
+}
+
+/// A patient whose resources are searched for.
+pub struct Asked<'a> {
+    /// The id.
+    pub id: &'a str,
+    /// The place in the cohort.
+    pub position: u32,
+    /// What is seen of the answers.
+    pub scope: &'a RefCell<Scope>,
 }
 
 /// The searches at work: what they have gathered, and what they have seen.
@@ -164,6 +180,17 @@ impl<P: Platform> Chain<'_, '_, P> {
             }
             let page = Page::read(&reply.body, created_element(self.chains.resource_type))
                 .map_err(|what| unreadable(&reply, &format!("{} sent {what}", redact::url(&reply.url))))?;
+            // At once: everybody's resources may be very many.
+            if let Some(asked) = self.chains.asked.as_ref().filter(|_| seen.is_empty())
+                && let Some(ignored) =
+                    asked.scope.borrow_mut().see(&page, self.chains.resource_type, asked.id, asked.position)
+            {
+                self.harvest.ignored = Some(ignored);
+                return Err(unreadable(
+                    &reply,
+                    &format!("{} is not answered for the patient", redact::url(&reply.url)),
+                ));
+            }
             if self.ids.is_none() && page.next.is_some() {
                 self.ids = Some(BTreeSet::new());
             }

@@ -1,12 +1,13 @@
 //! One type, patient by patient, into its file.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::chain::{Chains, Harvest, Problem, Wanted, lines};
+use super::chain::{Asked, Chains, Harvest, Problem, Wanted, lines};
 use super::plan::Searches;
+use super::scope::{Ignored, Scope};
 use super::state::Missing;
 use super::type_file::TypeFile;
 use super::watermark::Newest;
@@ -77,6 +78,8 @@ pub enum Fetched<'a, 'p, P: Platform> {
     Kept(Box<TypeFile<'a, 'p, P>>),
     /// The server knows no such type, or no such search.
     Refused(Error),
+    /// It answers for anybody, whoever is asked for. This has been said, and everybody noted as missing.
+    Ignored,
 }
 
 /// What came of some patients, who were asked for at once.
@@ -102,6 +105,7 @@ enum Next {
     On,
     GiveUp,
     Refused(Error),
+    Ignored(Ignored),
 }
 
 impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
@@ -118,6 +122,11 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
                 work.file.drop_type().await?;
                 return Ok(Fetched::Refused(error));
             }
+            Ok(Next::Ignored(ignored)) => {
+                let missing = work.ignored(&ignored);
+                work.file.void(&ignored.patients, missing, self.patients()).await?;
+                return Ok(Fetched::Ignored);
+            }
             Ok(Next::On | Next::GiveUp) => {}
             Err(error) => {
                 // A full disk may fail this too; then the last checkpoint counts.
@@ -128,17 +137,24 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
         work.note_missing();
         work.tell(true);
         let mut file = work.file;
-        file.close(self.cohort.len() as u64 + self.absent).await?;
+        file.close(self.patients()).await?;
         Ok(Fetched::Kept(Box::new(file)))
     }
 
     /// Asks for some patients. Several are asked for in one search, where the server can do that.
-    async fn unit(&self, mut positions: Vec<u32>, singly: &Cell<bool>, newest: Newest) -> Result<Vec<Part>> {
-        let chains = Chains { client: self.client, resource_type: self.resource_type };
+    async fn unit(
+        &self,
+        mut positions: Vec<u32>,
+        singly: &Cell<bool>,
+        scope: &RefCell<Scope>,
+        newest: Newest,
+    ) -> Result<Vec<Part>> {
+        let mut chains = Chains { client: self.client, resource_type: self.resource_type, asked: None };
         let spill = |position: u32| format!("{}.{position}.spill{PART}", self.resource_type);
         let By::Id(system) = self.by else {
             let id = self.id(positions[0]);
             let searches = self.searches.of_patient(id, (self.whole)(id));
+            chains.asked = Some(Asked { id, position: positions[0], scope });
             let (harvest, _) = chains.run(&searches, &spill(positions[0]), None, newest).await?;
             return Ok(vec![Part { positions, harvest, found: true }]);
         };
@@ -175,6 +191,11 @@ impl<'a, 'p, P: Platform> Fetch<'a, 'p, P> {
         Ok(parts)
     }
 
+    /// How many patients there are.
+    fn patients(&self) -> u64 {
+        self.cohort.len() as u64 + self.absent
+    }
+
     fn id(&self, position: u32) -> &'a str {
         self.cohort.get(position as usize).map_or("", String::as_str)
     }
@@ -191,7 +212,7 @@ impl<P: Platform> Work<'_, '_, '_, P> {
         let batch = if matches!(fetch.by, By::Id(_)) { BATCH } else { 1 };
         let mut waiting: VecDeque<Vec<u32>> =
             fresh.chunks(batch).chain(failed.chunks(1)).map(<[u32]>::to_vec).collect();
-        let singly = Cell::new(false);
+        let (singly, scope) = (Cell::new(false), self.file.scope.clone());
         let mut running = FuturesUnordered::new();
         self.file.state.examples.clear();
         self.tell(false);
@@ -199,7 +220,7 @@ impl<P: Platform> Work<'_, '_, '_, P> {
             while running.len() < fetch.width
                 && let Some(positions) = waiting.pop_front()
             {
-                running.push(fetch.unit(positions, &singly, self.file.newest.clone()));
+                running.push(fetch.unit(positions, &singly, &scope, self.file.newest.clone()));
             }
             let Some(parts) = running.next().await else { break };
             for part in parts? {
@@ -218,6 +239,9 @@ impl<P: Platform> Work<'_, '_, '_, P> {
     async fn take(&mut self, part: Part) -> Result<Next> {
         let Part { positions, mut harvest, found } = part;
         let storage = self.fetch.client.platform().storage();
+        if let Some(ignored) = harvest.ignored.take() {
+            return Ok(Next::Ignored(ignored));
+        }
         if let Some(problem) = harvest.problem.take() {
             harvest.discard(storage).await?;
             return self.fail(&positions, problem).await;
@@ -296,6 +320,28 @@ impl<P: Platform> Work<'_, '_, '_, P> {
         let what = format!("Giving up on {} for now: {MAX_STREAK} searches in a row failed.", self.fetch.resource_type);
         self.warn("type-given-up", format!("{what} The last one: {}", error.message));
         Ok(Next::GiveUp)
+    }
+
+    /// Says that the server answers for anybody.
+    fn ignored(&mut self, ignored: &Ignored) -> Missing {
+        let resource_type = self.fetch.resource_type;
+        let patients: Vec<&str> = ignored.patients.iter().map(|position| self.fetch.id(*position)).collect();
+        let problem = format!("The server seems to ignore the parameter patient for {resource_type}");
+        let message = format!(
+            "{problem}: its answers for the patients {} all begin with {resource_type}/{}. They are not kept. Get {resource_type} \
+             by a bulk export, or leave it out; if the server has been mended, do the same again.",
+            patients.join(", "),
+            ignored.id,
+        );
+        self.warn("parameter-ignored", message);
+        self.file.state.resources = 0;
+        self.tell(true);
+        let patient = patients.first().copied().unwrap_or_default().to_owned();
+        Missing {
+            resource_type: resource_type.to_owned(),
+            patient,
+            problem: format!("{problem}, so that everybody's would come for each."),
+        }
     }
 
     /// Names patients that nobody asked for, after a type was given up.

@@ -6,6 +6,7 @@
 //! | [`plan`] | which searches: URLs by type, patient, filter and since |
 //! | [`page`] | one page of a search, read without copying it |
 //! | [`chain`] | all pages of all searches of one patient and type |
+//! | [`scope`] | whether searches are answered for the patient they name |
 //! | [`watermark`] | to which time a crawl is complete |
 //! | [`positions`] | sets of patients, small however many they are |
 //! | [`state`] | the ledger: what is here of each type, and who is missing |
@@ -17,6 +18,7 @@ pub mod fetch;
 pub mod page;
 pub mod plan;
 pub mod positions;
+pub mod scope;
 pub mod state;
 pub(crate) mod type_file;
 pub mod watermark;

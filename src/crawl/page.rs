@@ -26,6 +26,8 @@ pub struct Found<'a> {
 pub struct Page<'a> {
     /// The resources of its entries, OperationOutcomes among them.
     pub resources: Vec<Found<'a>>,
+    /// The links.
+    links: Option<Raw<'a>>,
     /// The link to the next page, as sent; empty if it has no address.
     pub next: Option<Cow<'a, str>>,
     /// How many matches there are on all pages, where the server says it.
@@ -47,6 +49,13 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// The address of the first link of this relation, if there is such a link.
+    pub fn link(&self, relation: &str) -> Option<Option<Raw<'a>>> {
+        let mut links = self.links?.items();
+        let link = links.find(|link| link.get("relation").is_some_and(|found| found.is_text(relation)))?;
+        Some(link.get("url"))
+    }
+
     /// `None` if it is no Bundle, or no JSON.
     fn walk(&mut self, body: &'a [u8], created: Option<&str>) -> Option<()> {
         let mut walker = Walker::new(body);
@@ -63,10 +72,8 @@ impl<'a> Page<'a> {
                     }
                 }
                 b"\"link\"" => {
-                    let links = walker.value()?;
-                    let next = |link: &Raw<'a>| link.get("relation").is_some_and(|relation| relation.is_text("next"));
-                    let url = |link: Raw<'a>| link.get("url").and_then(Raw::text).unwrap_or_default();
-                    self.next = links.items().find(next).map(url);
+                    self.links = Some(walker.value()?);
+                    self.next = self.link("next").map(|url| url.and_then(Raw::text).unwrap_or_default());
                 }
                 b"\"total\"" => {
                     let total = std::str::from_utf8(walker.value()?.bytes()).ok();

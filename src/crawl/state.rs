@@ -91,6 +91,9 @@ pub struct TypeState {
     /// The first of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Missing>,
+    /// How the last answers began ([`Scope`](super::scope::Scope)), until the type is done.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub scope: Value,
     /// Issues of severity `error` or `fatal` that came with resources.
     #[serde(skip_serializing_if = "is_zero")]
     pub errors: u64,

@@ -1,12 +1,16 @@
 //! The file of one type while it grows: its rows, its OperationOutcomes, and the ledger that says who is in it.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use super::chain::Harvest;
 use super::cohort;
 use super::fetch::Fetch;
 use super::positions::Positions;
-use super::state::{CrawlState, Stage, TypeState};
+use super::scope::Scope;
+use super::state::{CrawlState, Missing, Stage, TypeState};
 use super::watermark::Newest;
 use crate::fhir::instant;
 use crate::folder::layout::{self, PART};
@@ -31,6 +35,10 @@ pub struct TypeFile<'a, 'p, P: Platform> {
     /// Whether it has a Patient for any.
     knows_nobody: bool,
     pub(super) newest: Newest,
+    /// What is seen of the answers.
+    pub(super) scope: Rc<RefCell<Scope>>,
+    /// What is in the file that has the name, where it is known.
+    named: Option<TypeState>,
     rows: Option<RowWriter<'p, P::Storage>>,
     outcomes: Option<RowWriter<'p, P::Storage>>,
     outcomes_name: String,
@@ -91,6 +99,8 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
             platform,
             folder,
             newest: Newest::from_text(state.newest.as_deref()),
+            scope: Rc::new(RefCell::new(Scope::from_value(&state.scope))),
+            named: Some(state.clone()).filter(|state| state.bytes > 0 && state.part.is_none()),
             state,
             done,
             failed,
@@ -224,6 +234,7 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
         self.state.failed = self.failed.to_string();
         self.state.unknown = self.unknown.to_string();
         self.state.newest = self.newest.text().map(str::to_owned);
+        self.state.scope = self.scope.borrow().to_value();
     }
 
     async fn save(&self) -> Result<()> {
@@ -278,11 +289,48 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
         self.save().await
     }
 
-    /// The server does not know the type: nothing of it stays.
-    pub(super) async fn drop_type(mut self) -> Result<()> {
+    /// The server answers for anybody: nothing stays of what this run got, nor of what earlier ones did if they had such answers,
+    /// for one of `patients`. `missing` is to be told of those who are missing then.
+    pub(super) async fn void(mut self, patients: &[u32], missing: Missing, everybody: u64) -> Result<()> {
+        let storage = self.platform.storage();
+        self.discard().await;
+        let (resource_type, file) = (self.state.resource_type.clone(), self.state.file.clone());
+        // Of searches that were under way.
+        for path in self.folder.data_files().await? {
+            if path.starts_with(&format!("{resource_type}.")) && path.ends_with(&format!(".spill{PART}")) {
+                storage.remove(&path).await?;
+            }
+        }
+        let is_sound = |(done, _): &(Positions, Positions)| !patients.iter().any(|position| done.contains(*position));
+        let sound =
+            self.named.and_then(|state| state.positions().filter(is_sound).map(|(done, _)| (state, done.len())));
+        let (mut state, done) = if let Some(sound) = sound {
+            sound
+        } else {
+            storage.remove(&layout::other_compression(&file)).await?;
+            storage.remove(&file).await?;
+            let TypeState { cohort, start, since, .. } = self.state;
+            let newest = since.clone();
+            (TypeState { resource_type, cohort, start, since, newest, file, ..TypeState::default() }, 0)
+        };
+        state.stage = Stage::Partial;
+        state.missing = everybody.saturating_sub(done);
+        state.examples = vec![missing];
+        // The next run looks anew.
+        state.scope = Value::Null;
+        change(self.folder, |crawl| crawl.set(state));
+        self.folder.save().await
+    }
+
+    async fn discard(&mut self) {
         for writer in [self.rows.take(), self.outcomes.take()].into_iter().flatten() {
             writer.discard().await;
         }
+    }
+
+    /// The server does not know the type: nothing of it stays.
+    pub(super) async fn drop_type(mut self) -> Result<()> {
+        self.discard().await;
         change(self.folder, |crawl| crawl.forget(&self.state.resource_type));
         self.folder.save().await
     }
@@ -305,6 +353,8 @@ async fn follow<P: Platform>(fetch: &Fetch<'_, '_, P>, state: &mut TypeState) ->
         }
     }
     (state.done, state.failed) = (done.to_string(), failed.to_string());
+    // Its places are those of before.
+    state.scope = Value::Null;
     fetch.fingerprint.clone_into(&mut state.cohort);
     Ok(())
 }

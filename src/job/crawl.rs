@@ -508,6 +508,7 @@ impl<'a, 'p, P: Platform> Crawl<'a, 'p, P> {
                 }
                 file.finish().await?;
             }
+            Fetched::Ignored => {}
             Fetched::Refused(error) => {
                 let message = format!("Skipping {resource_type} because the server does not support it.");
                 self.warn("type-refused", format!("{message} {}", redact::text(&error.message)));

@@ -73,6 +73,19 @@ test('patients that fail are named, and the same command gets just them', async 
   assert.deepEqual(rowsOf(out), rowsOf(join(out, '../whole')));
 });
 
+test('a server that ignores the parameter patient of a type gets no file of it filled with everybody for each patient', async (t) => {
+  const out = join(await scratch(t), 'out');
+  const server = await sandbox(t, { faults: { ignoreSearchParams: 'Condition.patient' } });
+  const command = ['crawl', out, '--fhir-url', server.url, '--id-list', patientIds().join(','), '--type', 'Patient,Condition,Encounter', ...QUICK];
+  const { code, stdout, stderr } = await run(command);
+  assert.equal(code, 3, stderr);
+  assert.equal(stderr.match(/seems to ignore the parameter patient for Condition: its answers for the patients [-0-9a-f, ]+ all begin with Condition\/[-0-9a-f]+\. /g)?.length, 1, stderr);
+  assert.match(stderr, /some data are missing: Condition of 10 patients/);
+  assert.ok(!/Done/.test(stdout), stdout);
+  assert.deepEqual([Object.keys(rowsOf(out)).sort(), Object.keys(metadataOf(out).done).sort()], [['Encounter', 'Patient'], ['Encounter', 'Patient']]);
+  assert.ok(server.requests.filter(({ url }) => url.includes('/Condition?')).length < 10, 'not everybody was asked for');
+});
+
 test('a crawl that is killed goes on, and nothing is lost or doubled', async (t) => {
   const server = await sandbox(t, { faults: { searchPage: 3 } });
   const folder = await scratch(t);

@@ -38,6 +38,8 @@ pub struct Data {
     pub silent_on_deletions: bool,
     /// Names of files that cannot be had.
     pub broken: Vec<String>,
+    /// Searches are answered for anybody, whatever `patient` they name.
+    pub ignores_patient: bool,
 }
 
 #[derive(Clone, Default)]
@@ -155,8 +157,8 @@ impl Data {
         }
         let since = query(url, "_lastUpdated").map(|time| plain(&time[2..]));
         let fits = |(resource, changed): &(Value, String)| {
-            let of_patient =
-                query(url, "patient").is_none_or(|id| resource["subject"]["reference"] == format!("Patient/{id}"));
+            let of_patient = self.ignores_patient
+                || query(url, "patient").is_none_or(|id| resource["subject"]["reference"] == format!("Patient/{id}"));
             let by_id = query(url, "_id").is_none_or(|ids| ids.split(',').any(|id| resource["id"] == id));
             resource["resourceType"] == wanted
                 && of_patient

@@ -17,6 +17,7 @@ mod conformance_g;
 mod conformance_h;
 mod conformance_i;
 mod crawl;
+mod crawl_scope;
 mod crawl_searches;
 mod doctor;
 mod ehr;

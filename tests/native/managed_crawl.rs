@@ -375,3 +375,34 @@ fn one_patient_who_can_never_be_had_keeps_no_increment_from_the_others() {
     let (merged, report) = crate::hostile::merge(&host);
     assert_eq!((merged, report.problems), (ehr.state(&["Patient", "Condition"]), Vec::<String>::new()));
 }
+
+#[test]
+fn an_increment_of_a_server_that_ignores_the_patient_takes_nothing_and_the_next_run_misses_nothing() {
+    // The run is carried on with, or another one begun.
+    for last in ["two", "three"] {
+        let ehr = start();
+        for id in ["p4", "p5", "p6"] {
+            ehr.put(&format!("Patient/{id}"), json!({})).put(&format!("Condition/c-{id}"), of(id));
+        }
+        let host = ehr.host();
+        assert_eq!(export(&host, &crawl(named(config(TYPES), "one"))).unwrap().exit_status, 0);
+        let before = ehr.state(&["Patient", "Condition"]);
+
+        ehr.at("2026-02-01T00:00:00Z").put("Condition/c7", of("p1")).put("Condition/c8", of("p2"));
+        ehr.0.borrow_mut().ignores_patient = true;
+        for _ in 0..2 {
+            let report = export(&host, &crawl(named(auto(TYPES), "two"))).unwrap();
+            assert_eq!((report.exit_status, report.verdict), (3, Verdict::Incomplete));
+            let crawled = report.crawl.unwrap();
+            assert_eq!(crawled.missing["Condition"], 6);
+            assert!(crawled.missing_examples[0].problem.contains("ignore the parameter patient for Condition"));
+            assert_eq!(host.storage.text("002.two/Condition.ndjson"), None);
+            assert!(metadata(&host, "002.two")["done"].get("Condition").is_none());
+            assert_eq!(seen_by_reader(&host), before);
+        }
+        ehr.0.borrow_mut().ignores_patient = false;
+        let report = export(&host, &crawl(named(auto(TYPES), last))).unwrap();
+        assert_eq!((report.exit_status, report.crawl.unwrap().types["Condition"].resources), (0, 2), "{last}");
+        assert_eq!(seen_by_reader(&host), ehr.state(&["Patient", "Condition"]), "{last}");
+    }
+}

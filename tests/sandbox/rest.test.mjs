@@ -131,6 +131,18 @@ test('gzip where asked, cross-origin headers by mode', async (t) => {
   assert.equal((await request(`${none.url}/Patient?_count=1`, { headers: { origin: 'https://app.example' } })).headers['access-control-allow-origin'], undefined);
 });
 
+test('ignoreSearchParams: a search is answered for anybody, and its self link says so', async (t) => {
+  const sbx = await sandbox(t, { faults: { ignoreSearchParams: 'Condition.patient,_sort' } });
+  const total = async (path) => {
+    const { total, link } = await (await fetch(`${sbx.url}/${path}`)).json();
+    return [total, link.find(({ relation }) => relation === 'self').url.slice(sbx.url.length + 1)];
+  };
+  const [all] = await total('Condition');
+  assert.deepEqual(await total('Condition?patient=nobody'), [all, 'Condition']);
+  assert.deepEqual(await total('Condition?patient=nobody&_count=7&_sort=x'), [all, 'Condition?_count=7']);
+  assert.deepEqual(await total('Encounter?patient=nobody'), [0, 'Encounter?patient=nobody']);
+});
+
 test('searches about some patients fail, and no others', async (t) => {
   const [ill, well] = resources('Patient').map(({ id }) => id);
   const sbx = await sandbox(t, { faults: { searchFailFor: [ill] } });

@@ -112,6 +112,7 @@ export const FAULTS = {
   deleteStatus: int(202, 'answer of DELETE'),
   // REST
   searchFail: script('answers of each search'),
+  ignoreSearchParams: list('search parameters, or Type.param, that are ignored, and left out of the self link'),
   searchFailFor: list('ids of patients whose searches (patient=ID) answer 500'),
   readFail: script('answers of each read'),
   binaryAsFhir: bool('GET Binary answers the FHIR resource whatever the Accept header'),

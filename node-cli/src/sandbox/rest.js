@@ -16,6 +16,8 @@ export async function search(ctx, type, params) {
   if (ctx.faults.searchFailFor.includes(about)) throw new HttpError(500, 'exception', `The record of Patient/${about} cannot be read.`);
   const patient = ctx.checkAccess(type, 'search');
   await checkPatient(ctx, patient, type);
+  const isIgnored = ([key]) => ctx.faults.ignoreSearchParams.some((name) => name === key || name === `${type}.${key}`);
+  params = new URLSearchParams([...params].filter((pair) => !isIgnored(pair)));
   const offset = wholeNumber(params, '_offset', 0);
   const count = Math.min(MAX_PAGE, wholeNumber(params, '_count', ctx.faults.searchPage || PAGE));
   const hits = type === 'Group' ? await findGroups(ctx, params) : await findRows(ctx, type, params, patient);
