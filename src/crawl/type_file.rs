@@ -304,8 +304,9 @@ impl<'a, 'p, P: Platform> TypeFile<'a, 'p, P> {
         let is_sound = |(done, _): &(Positions, Positions)| !patients.iter().any(|position| done.contains(*position));
         let sound =
             self.named.and_then(|state| state.positions().filter(is_sound).map(|(done, _)| (state, done.len())));
-        let (mut state, done) = if let Some(sound) = sound {
-            sound
+        let (mut state, done) = if let Some((state, done)) = sound {
+            // Hydration may have made it longer than it was.
+            (TypeState { bytes: self.state.bytes, ..state }, done)
         } else {
             storage.remove(&layout::other_compression(&file)).await?;
             storage.remove(&file).await?;

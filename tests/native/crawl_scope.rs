@@ -157,13 +157,21 @@ fn what_an_earlier_run_got_rightly_stays() {
     });
     assert_eq!(crawl(&host, &config(10, &TYPES)).unwrap().missing["Condition"], 9);
     state.set(1);
+    // As inlining does it.
+    let inlined = host.storage.text("Condition.ndjson").unwrap().replace("\"meta\"", "\"inlined\":true,\"meta\"");
+    host.storage.put("Condition.ndjson", inlined.as_bytes());
     let report = crawl(&host, &config(10, &TYPES)).unwrap();
     assert_eq!((report.exit_status, report.missing["Condition"], warnings(&host).len()), (3, 9, 1));
-    assert_eq!(ids(&host, "Condition.ndjson"), expected(0..1));
+    assert_eq!(host.storage.text("Condition.ndjson").unwrap(), inlined);
+    assert_eq!(report.types["Condition"].resources, 2);
+    let types = metadata(&host)["ledger"]["crawl"]["types"].clone();
+    let known = types.as_array().unwrap().iter().find(|state| state["type"] == "Condition").unwrap();
+    assert_eq!(known["bytes"], inlined.len(), "its size is that of now: {known}");
     assert_eq!(leftovers(&host), [""; 0]);
     state.set(2);
     assert_eq!(crawl(&host, &config(10, &TYPES)).unwrap().verdict, Verdict::Complete);
     assert_eq!(ids(&host, "Condition.ndjson"), expected(0..10));
+    assert!(host.storage.text("Condition.ndjson").unwrap().starts_with(&inlined));
 }
 
 /// What a server gives that ignores nothing, though it looks a little like it.
