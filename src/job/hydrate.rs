@@ -65,8 +65,10 @@ pub async fn hydrate<P: Platform>(
     check_hydrate(config)?;
     present::require(platform.source(), config.folder.as_deref()).await?;
     let running = async {
-        for storage in [platform.source(), platform.storage()] {
-            check_server(storage, &config.server.fhir_url).await?;
+        let (source, own) = (platform.source(), platform.storage());
+        check_server(source, &config.server.fhir_url).await?;
+        if !std::ptr::eq(source, own) {
+            check_server(own, &config.server.fhir_url).await?;
         }
         let mut rest = tasks::select(&config.tasks)?.into_iter();
         run(platform, config, platform.source(), &mut || rest.next()).await
