@@ -17,7 +17,7 @@ import Pool from 'undici/lib/dispatcher/pool.js';
 import { TransportError } from '../errors.js';
 import { Exchange, aborted } from './exchange.js';
 import { transportError } from './node-errors.js';
-import { CONNECT, CONNECT_TIMEOUT, split } from './request.js';
+import { CONNECT, CONNECT_TIMEOUT, split, wasReset } from './request.js';
 
 // As undici's index does for all of its API; tunnels through proxies are made with it.
 Dispatcher.prototype.connect ??= connect;
@@ -78,7 +78,8 @@ export class Proxied {
 }
 
 /**
- * A connector whose sockets do not let undici take a reset for the end of a body without a length: on ECONNRESET it would.
+ * A connector whose sockets do not let undici take a reset for the end of a body without a length: on ECONNRESET it would, and where
+ * Node itself takes it for an end.
  * @param {any} connector
  * @returns {import('undici').buildConnector.connector}
  */
@@ -89,6 +90,14 @@ function strict(connector) {
       socket?.prependListener('error', (/** @type {any} */ failure) => {
         if (failure.code === 'ECONNRESET') failure.code = 'UND_ERR_SOCKET';
       });
+      if (socket) {
+        const { emit } = socket;
+        socket.emit = (/** @type {any} */ event, /** @type {any[]} */ ...details) => {
+          if (event !== 'end' || !wasReset(socket)) return emit.call(socket, event, ...details);
+          socket.destroy(Object.assign(new Error('reset by the other side'), { code: 'UND_ERR_SOCKET' }));
+          return true;
+        };
+      }
       callback(error, /** @type {any} */ (socket));
     });
 }

@@ -15,6 +15,13 @@ export const CONNECT = {
   autoSelectFamilyAttemptTimeout: 2500,
 };
 
+/**
+ * Whether a socket that says 'end' was reset: libuv says so too of a reset that data came before (`uv__stream_io`). Who was reset has
+ * no peer any more. Node keeps the address once it was asked for: nobody may, earlier.
+ * @param {import('node:net').Socket} socket
+ */
+export const wasReset = (socket) => socket.remoteAddress === undefined;
+
 const NAME = /^[\w!#$%&'*+.^`|~-]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Headers that say how a message is framed, or what becomes of the connection. */

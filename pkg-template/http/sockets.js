@@ -8,7 +8,7 @@ import { connect as connectTls } from 'node:tls';
 import { TransportError } from '../errors.js';
 import { Exchange } from './exchange.js';
 import { transportError } from './node-errors.js';
-import { CONNECT, CONNECT_TIMEOUT, requestOf } from './request.js';
+import { CONNECT, CONNECT_TIMEOUT, requestOf, wasReset } from './request.js';
 import { ResponseReader } from './response.js';
 
 /** What is read at once. */
@@ -320,7 +320,7 @@ class Connection {
 
   #onEnd() {
     const [exchange, reader] = [this.#exchange, this.#reader];
-    if (exchange && reader?.begun) {
+    if (exchange && reader?.begun && !wasReset(this.#socket)) {
       try {
         reader.end();
         this.#onDone(reader, exchange, false);

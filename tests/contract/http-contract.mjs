@@ -209,6 +209,23 @@ export function httpContract({ test, createHttp }) {
     await fails('interrupted', () => fetchAll(http, `${url}/reset`));
   });
 
+  test('f08_cut_bodies: nor is a reset the end that comes while data still wait to be read', async (t) => {
+    const { url } = await serveRaw(t, cut);
+    for (let round = 0; round < 3; round += 1) {
+      const exchange = start(await open(t), url);
+      await exchange.response();
+      await wait(400);
+      await fails('interrupted', async () => {
+        while ((await exchange.chunk()) !== undefined);
+      });
+    }
+    function cut(socket) {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      socket.write(Buffer.alloc(4 << 20));
+      setTimeout(() => socket.resetAndDestroy(), 200);
+    }
+  });
+
   test('what breaks the protocol is an error', async (t) => {
     for (const text of ['garbage\r\n\r\n', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(100_000)}\r\n\r\n`]) {
       const { url } = await serveRaw(t, (socket) => socket.write(text));
