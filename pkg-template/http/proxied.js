@@ -91,9 +91,10 @@ function strict(connector) {
         if (failure.code === 'ECONNRESET') failure.code = 'UND_ERR_SOCKET';
       });
       if (socket) {
-        const { emit } = socket;
-        socket.emit = (/** @type {any} */ event, /** @type {any[]} */ ...details) => {
-          if (event !== 'end' || !wasReset(socket)) return emit.call(socket, event, ...details);
+        /** @type {(...event: any[]) => boolean} */
+        const emit = socket.emit.bind(socket);
+        socket.emit = (/** @type {any[]} */ ...event) => {
+          if (event[0] !== 'end' || !wasReset(socket)) return emit(...event);
           socket.destroy(Object.assign(new Error('reset by the other side'), { code: 'UND_ERR_SOCKET' }));
           return true;
         };
