@@ -94,7 +94,11 @@ export class ResponseReader {
     return at;
   }
 
-  /** The connection has ended in good order: an error where that is not the end of the response. */
+  /**
+   * The connection has ended in good order: an error where that is not the end of the response. Over TLS, Node does not show whether
+   * the server said so (close_notify) or its connection was cut; a body without a length or chunks is taken as whole either way, as
+   * the reference and undici take it. Whoever reads it finds out, unless the cut is between two lines.
+   */
   end() {
     if (this.#state === TO_THE_END) this.#state = DONE;
     if (this.#state !== DONE) throw new TransportError('interrupted', 'the connection was closed before the whole answer had come');

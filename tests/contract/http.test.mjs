@@ -20,7 +20,12 @@ async function fetchTrusting(url, env = {}) {
     import { fetchAll } from ${JSON.stringify(new URL('./http-contract.mjs', import.meta.url).href)};
     try { console.log((await fetchAll(await createHttp(), process.argv[1])).body.toString()); process.exit(); }
     catch (error) { console.log(error.kind + ': ' + error.message); }`;
-  const args = ['--input-type=module', '-e', code, url];
+  return run(code, [url], env);
+}
+
+/** Runs a program that trusts the test certificate; resolves to what it prints. */
+async function run(code, values = [], env = {}) {
+  const args = ['--input-type=module', '-e', code, ...values];
   const child = spawn(process.execPath, args, { env: { ...process.env, NODE_EXTRA_CA_CERTS: certFile, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
   const output = (await child.stdout.toArray()).join('');
   if (child.exitCode === null) await once(child, 'exit');
@@ -49,4 +54,40 @@ test('a01_tls11: older TLS is refused, whatever Node is told', async (t) => {
 test('a01_no_override: NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing', async (t) => {
   const { url } = await serveTls(t, (_, response) => response.end('secret'));
   assert.match(await fetchTrusting(url, { NODE_EXTRA_CA_CERTS: '', NODE_TLS_REJECT_UNAUTHORIZED: '0', NODE_NO_WARNINGS: '1' }), /^tls: /);
+});
+
+test('a TLS session is resumed for its origin alone; another name is checked, and a first address that refuses costs nothing', async (t) => {
+  const resumed = [];
+  const { port } = await serveTls(t, (request, response) => {
+    resumed.push(request.socket.isSessionReused());
+    response.writeHead(200, { Connection: 'close' }).end('x'.repeat(100_000));
+  });
+  const code = `
+    import dns from 'node:dns';
+    import { createHttp } from ${JSON.stringify(new URL('../../pkg-template/http/node.js', import.meta.url).href)};
+    import { fetchAll } from ${JSON.stringify(new URL('./http-contract.mjs', import.meta.url).href)};
+    dns.lookup = (name, options, found) => setImmediate(() => found(null, [{ address: '127.0.0.9', family: 4 }, { address: '127.0.0.1', family: 4 }]));
+    const http = await createHttp({});
+    for (const host of ['ehr.test', 'ehr.test', 'evil.test', 'localhost', '127.0.0.1', '127.0.0.1']) {
+      console.log(await fetchAll(http, 'https://' + host + ':${port}/').then(({ body }) => body.length, ({ kind }) => kind));
+    }`;
+  assert.equal(await run(code), '100000\n100000\ntls\n100000\n100000\n100000');
+  assert.deepEqual(resumed, [false, true, false, false, true]);
+});
+
+test('kept connections do not keep the process alive, requests do', async (t) => {
+  const connections = new Set();
+  const { url } = await serveTls(t, async (request, response) => {
+    connections.add(request.socket);
+    setTimeout(() => response.end('done'), 300);
+  });
+  const code = `
+    import { createHttp } from ${JSON.stringify(new URL('../../pkg-template/http/node.js', import.meta.url).href)};
+    import { fetchAll } from ${JSON.stringify(new URL('./http-contract.mjs', import.meta.url).href)};
+    const http = await createHttp({});
+    for (let i = 0; i < 2; i += 1) console.log((await fetchAll(http, '${url}')).body.toString());
+    const ended = performance.now();
+    process.on('exit', () => console.log(performance.now() - ended < 2000));`;
+  assert.equal(await run(code), 'done\ndone\ntrue');
+  assert.equal(connections.size, 1);
 });
