@@ -66,7 +66,8 @@ test('a TLS session is resumed for its origin alone; another name is checked, an
     import dns from 'node:dns';
     import { createHttp } from ${JSON.stringify(new URL('../../pkg-template/http/node.js', import.meta.url).href)};
     import { fetchAll } from ${JSON.stringify(new URL('./http-contract.mjs', import.meta.url).href)};
-    dns.lookup = (name, options, found) => setImmediate(() => found(null, [{ address: '127.0.0.9', family: 4 }, { address: '127.0.0.1', family: 4 }]));
+    const addresses = { localhost: ['127.0.0.9', '127.0.0.1'] };
+    dns.lookup = (name, options, found) => setImmediate(() => found(null, (addresses[name] ?? ['127.0.0.1']).map((address) => ({ address, family: 4 }))));
     const http = await createHttp({});
     for (const host of ['ehr.test', 'ehr.test', 'evil.test', 'localhost', '127.0.0.1', '127.0.0.1']) {
       console.log(await fetchAll(http, 'https://' + host + ':${port}/').then(({ body }) => body.length, ({ kind }) => kind));
