@@ -6,7 +6,7 @@
 //! were used, lack ours.
 //!
 //! - A server may give the same for a patient and for the ids merged into that patient. So without a word of the `self` links it takes
-//!   [`MANY`] patients, close together in the crawl. One of them may be whose the resource is.
+//!   `MANY` patients, close together in the crawl. One of them may be whose the resource is.
 //! - A server may have several ids for one patient, so that no resource refers to the one asked for; but then no two patients'
 //!   answers begin alike.
 //! - What is nobody's (a place, a practitioner) may come for many; then `self` must have other parameters, or else it may just be
