@@ -87,11 +87,11 @@ impl Scope {
             self.0.remove(0);
         }
         self.0.push(Answer { patient, id: id.into_owned(), strange, unused: lacks.is_some() });
-        let alike = || self.0.iter().filter(|answer| self.0.last().is_some_and(|last| last.id == answer.id));
+        let last = self.0.last()?;
+        let alike = || self.0.iter().filter(|answer| answer.id == last.id);
         let needed = if alike().all(|answer| answer.unused) { FEW } else { MANY };
         let is_ignored = alike().count() >= needed && alike().filter(|answer| !answer.strange).count() <= 1;
-        let id = first.id?.text()?.into_owned();
-        is_ignored.then(|| Ignored { id, patients: alike().map(|answer| answer.patient).collect() })
+        is_ignored.then(|| Ignored { id: last.id.clone(), patients: alike().map(|answer| answer.patient).collect() })
     }
 }
 

@@ -59,11 +59,9 @@ impl<'a> Walker<'a> {
             return Some(None);
         }
         let from = space_end(self.text, self.at);
-        self.at = key_end(self.text, self.at)?;
-        let key = &self.text[from..self.at];
-        // Up to the closing quote; what is after it is white space and the colon.
-        let end = key.iter().rposition(|&byte| byte == b'"')?;
-        Some(Some(&key[..=end]))
+        let end = quoted_end(self.text, from)?;
+        self.at = colon_end(self.text, end)?;
+        Some(Some(&self.text[from..end]))
     }
 
     /// Whether another item of the array at hand comes; if not, it is left.
@@ -131,14 +129,18 @@ fn space_end(text: &[u8], mut at: usize) -> usize {
 /// The index after the key at `at` and its colon.
 #[inline(always)]
 fn key_end(text: &[u8], at: usize) -> Option<usize> {
-    let from = space_end(text, at);
-    if text.get(from) != Some(&b'"') {
-        return None;
-    }
-    let at = string_end(text, from)?;
-    if text.get(at) == Some(&b':') {
-        return Some(at + 1);
-    }
+    colon_end(text, quoted_end(text, space_end(text, at))?)
+}
+
+/// The index after the string at `from`, if one is there.
+#[inline(always)]
+fn quoted_end(text: &[u8], from: usize) -> Option<usize> {
+    if text.get(from) == Some(&b'"') { string_end(text, from) } else { None }
+}
+
+/// The index after the colon at `at`, perhaps after white space.
+#[inline(always)]
+fn colon_end(text: &[u8], at: usize) -> Option<usize> {
     let at = space_end(text, at);
     (text.get(at) == Some(&b':')).then_some(at + 1)
 }
